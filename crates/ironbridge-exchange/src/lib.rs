@@ -1,0 +1,24 @@
+//! The words that both sides of Ironbridge speak: a [`Request`] comes in, a [`Response`] goes back.
+//!
+//! * [`head`]: a request's head as it came: one buffer and an index of its lines.
+//! * [`fields`]: an ordered list of header lines over one buffer, spelled as they were written.
+//! * [`body`]: what carries a body, in either direction; [`pipe`] is the bounded, two-sided kind.
+//! * [`peer`]: who speaks to us, and where.
+//! * [`hints`]: 103 Early Hints on their way out.
+//! * [`handler`]: the one trait between a front end and an application.
+//!
+//! This crate must never know hyper, sockets or Python.
+
+pub mod body;
+pub mod fields;
+pub mod handler;
+pub mod head;
+pub mod hints;
+pub mod peer;
+pub mod pipe;
+
+pub use body::{RequestBody, ResponseBody};
+pub use fields::Fields;
+pub use handler::{Handler, Request, Response};
+pub use head::{BodyFraming, RequestHead, ResponseHead, Version};
+pub use peer::Peer;

@@ -1,0 +1,255 @@
+//! A bounded stream of byte chunks between two parties that may live on different threads.
+//!
+//! Neither side ever blocks here, and nothing is woken behind the caller's back: what an operation would
+//! wake is handed to the caller as a [`Waker`], because only the caller knows the cheapest way to wake it
+//! (an engine that will soon drive the reactor itself needs no system call for that).
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+
+/// Why a stream ended before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PipeError {
+    /// The other side went away: the client left, or the application failed.
+    #[error("the other side closed the stream before its end")]
+    Closed,
+    /// The bytes broke the framing rules of their protocol.
+    #[error("the body is malformed")]
+    Malformed,
+    /// The body grew beyond what the server accepts.
+    #[error("the body is larger than the server accepts")]
+    TooLarge,
+    /// The peer was slower than the server tolerates.
+    #[error("the peer was too slow")]
+    TimedOut,
+}
+
+/// Makes a pipe that takes chunks as long as fewer than `capacity` bytes wait in it.
+pub fn pipe(capacity: usize) -> (Sender, Receiver) {
+    let shared = Arc::new(Mutex::new(State {
+        chunks: VecDeque::new(),
+        len: 0,
+        capacity: capacity.max(1),
+        end: None,
+        receiver_gone: false,
+        sender_waker: None,
+        receiver_waker: None,
+    }));
+    (Sender { shared: Arc::clone(&shared) }, Receiver { shared })
+}
+
+/// The writing side. Dropped without [`Sender::finish`], the stream ends with [`PipeError::Closed`].
+#[derive(Debug)]
+pub struct Sender {
+    shared: Arc<Mutex<State>>,
+}
+
+/// The reading side. Dropped early, the sender sees [`PipeError::Closed`].
+#[derive(Debug)]
+pub struct Receiver {
+    shared: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    chunks: VecDeque<Bytes>,
+    len: usize,
+    capacity: usize,
+    end: Option<Result<(), PipeError>>,
+    receiver_gone: bool,
+    sender_waker: Option<Waker>,
+    receiver_waker: Option<Waker>,
+}
+
+impl Sender {
+    /// Ready when there is room for another chunk.
+    ///
+    /// # Errors
+    /// [`PipeError::Closed`] when the receiver is gone.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), PipeError>> {
+        self.poll_until(cx, |state| state.len < state.capacity)
+    }
+
+    /// Ready when the receiver has taken everything that was pushed.
+    ///
+    /// # Errors
+    /// [`PipeError::Closed`] when the receiver is gone.
+    pub fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<Result<(), PipeError>> {
+        self.poll_until(cx, |state| state.chunks.is_empty())
+    }
+
+    /// Appends a chunk, even beyond the capacity (ask [`Sender::poll_ready`] first); returns whom to wake.
+    ///
+    /// # Errors
+    /// [`PipeError::Closed`] when the receiver is gone; the chunk is dropped.
+    pub fn push(&self, chunk: Bytes) -> Result<Option<Waker>, PipeError> {
+        let mut state = lock(&self.shared);
+        if state.receiver_gone {
+            return Err(PipeError::Closed);
+        }
+        if !chunk.is_empty() {
+            state.len += chunk.len();
+            state.chunks.push_back(chunk);
+        }
+        Ok(state.receiver_waker.take())
+    }
+
+    /// Ends the stream well; returns whom to wake.
+    pub fn finish(self) -> Option<Waker> {
+        self.end(Ok(()))
+    }
+
+    /// Ends the stream with an error, after the chunks already pushed; returns whom to wake.
+    pub fn fail(self, error: PipeError) -> Option<Waker> {
+        self.end(Err(error))
+    }
+
+    fn end(self, how: Result<(), PipeError>) -> Option<Waker> {
+        let mut state = lock(&self.shared);
+        state.end.get_or_insert(how);
+        state.receiver_waker.take()
+    }
+
+    fn poll_until(&self, cx: &mut Context<'_>, done: fn(&State) -> bool) -> Poll<Result<(), PipeError>> {
+        let mut state = lock(&self.shared);
+        if state.receiver_gone {
+            return Poll::Ready(Err(PipeError::Closed));
+        }
+        if done(&state) {
+            return Poll::Ready(Ok(()));
+        }
+        remember(&mut state.sender_waker, cx);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let waker = {
+            let mut state = lock(&self.shared);
+            state.end.get_or_insert(Err(PipeError::Closed));
+            state.receiver_waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Receiver {
+    /// The next chunk, `None` at the end; with it, whom to wake because room was made.
+    pub fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Option<Result<Bytes, PipeError>>, Option<Waker>)> {
+        let mut state = lock(&self.shared);
+        if let Some(chunk) = state.chunks.pop_front() {
+            state.len -= chunk.len();
+            let waker = if state.len < state.capacity { state.sender_waker.take() } else { None };
+            return Poll::Ready((Some(Ok(chunk)), waker));
+        }
+        match state.end {
+            Some(Ok(())) => Poll::Ready((None, None)),
+            Some(Err(error)) => Poll::Ready((Some(Err(error)), None)),
+            None => {
+                remember(&mut state.receiver_waker, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether the stream has ended well and every chunk was taken.
+    pub fn is_finished(&self) -> bool {
+        let state = lock(&self.shared);
+        state.chunks.is_empty() && state.end == Some(Ok(()))
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let waker = {
+            let mut state = lock(&self.shared);
+            state.receiver_gone = true;
+            state.chunks.clear();
+            state.len = 0;
+            state.sender_waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
+    // No code of others runs under this lock, so a poisoned state is still whole.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    fn chunk(receiver: &mut Receiver) -> Option<Result<Bytes, PipeError>> {
+        match receiver.poll_chunk(&mut context()) {
+            Poll::Ready((item, _)) => item,
+            Poll::Pending => panic!("no chunk is ready"),
+        }
+    }
+
+    #[test]
+    fn chunks_come_out_in_order_and_then_the_end() {
+        let (sender, mut receiver) = pipe(10);
+        sender.push(Bytes::from_static(b"one")).unwrap();
+        sender.push(Bytes::from_static(b"two")).unwrap();
+        sender.finish();
+        assert_eq!(chunk(&mut receiver), Some(Ok(Bytes::from_static(b"one"))));
+        assert!(!receiver.is_finished());
+        assert_eq!(chunk(&mut receiver), Some(Ok(Bytes::from_static(b"two"))));
+        assert!(receiver.is_finished());
+        assert_eq!(chunk(&mut receiver), None);
+    }
+
+    #[test]
+    fn a_full_pipe_is_not_ready_until_the_receiver_makes_room() {
+        let (sender, mut receiver) = pipe(3);
+        sender.push(Bytes::from_static(b"full")).unwrap();
+        assert!(sender.poll_ready(&mut context()).is_pending());
+        let Poll::Ready((_, waker)) = receiver.poll_chunk(&mut context()) else { panic!("a chunk waits") };
+        assert!(waker.is_some(), "the sender waited and must be woken");
+        assert_eq!(sender.poll_ready(&mut context()), Poll::Ready(Ok(())));
+        assert_eq!(sender.poll_drained(&mut context()), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn a_sender_dropped_early_fails_the_stream() {
+        let (sender, mut receiver) = pipe(3);
+        sender.push(Bytes::from_static(b"x")).unwrap();
+        drop(sender);
+        assert_eq!(chunk(&mut receiver), Some(Ok(Bytes::from_static(b"x"))));
+        assert_eq!(chunk(&mut receiver), Some(Err(PipeError::Closed)));
+    }
+
+    #[test]
+    fn a_receiver_dropped_early_stops_the_sender() {
+        let (sender, receiver) = pipe(3);
+        drop(receiver);
+        assert!(matches!(sender.push(Bytes::from_static(b"x")), Err(PipeError::Closed)));
+        assert_eq!(sender.poll_ready(&mut context()), Poll::Ready(Err(PipeError::Closed)));
+    }
+}

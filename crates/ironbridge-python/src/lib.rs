@@ -1,0 +1,7 @@
+//! Ironbridge's Python side: [`ironbridge_exchange::Request`] to a Python application and back.
+//!
+//! * [`options`]: what users may set.
+//!
+//! This crate must never know sockets, hyper or processes.
+
+pub mod options;

@@ -1,0 +1,57 @@
+//! Options of the engine and the adapters: as typed ([`PythonOptions`]).
+
+use clap::Args;
+
+/// How many requests run at once, and what waits before them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Python")]
+pub struct PythonOptions {
+    /// Most Python threads that run requests at once. They start when needed, so a high number costs nothing.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: u32,
+
+    /// Seconds after which a Python thread that had nothing to do ends.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
+    pub thread_idle_timeout: f64,
+
+    /// Most requests that wait for a Python thread; beyond it 503 with Retry-After.
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub queue_size: u32,
+
+    /// Seconds that a request may wait for a Python thread; beyond it 503 with Retry-After. 0: no limit.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    pub queue_timeout: f64,
+
+    /// URL path that the application is mounted at: WSGI's SCRIPT_NAME. Requests outside it get 404.
+    #[arg(long, value_name = "PATH", default_value = "", value_parser = parse_root_path)]
+    pub root_path: String,
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && (0.0..=1e9).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number of seconds such as 30 or 0.5".into()),
+    }
+}
+
+fn parse_root_path(text: &str) -> Result<String, String> {
+    let trimmed = text.trim_end_matches('/');
+    if trimmed.is_empty() || trimmed.starts_with('/') {
+        Ok(trimmed.to_owned())
+    } else {
+        Err("expected a path that starts with a slash, such as /shop".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_paths_start_with_a_slash_and_do_not_end_with_one() {
+        assert_eq!(parse_root_path(""), Ok(String::new()));
+        assert_eq!(parse_root_path("/"), Ok(String::new()));
+        assert_eq!(parse_root_path("/shop/"), Ok("/shop".to_owned()));
+        assert!(parse_root_path("shop").is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! Ironbridge: argv, files and environment become a running server.
