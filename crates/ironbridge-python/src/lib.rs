@@ -2,6 +2,9 @@
 //!
 //! * [`options`]: what users may set.
 //!
+//! * [`engine`]: who drives I/O, who runs Python.
+//!
 //! This crate must never know sockets, hyper or processes.
 
+pub mod engine;
 pub mod options;

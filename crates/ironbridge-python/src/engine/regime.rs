@@ -1,0 +1,97 @@
+//! Fast or slow: whether the application's calls block.
+//!
+//! The sign is blocked time (wall time less the thread's own CPU time), not duration: a page that computes for
+//! 0.2 ms belongs to the fast regime, a query that waits for 0.2 ms to the slow one.
+
+use std::time::Duration;
+
+/// What one job took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobTimes {
+    /// Time that the thread spent asleep in the kernel during the job.
+    pub blocked: Duration,
+}
+
+impl JobTimes {
+    /// A job that was too short to look at.
+    pub const INSTANT: Self = Self { blocked: Duration::ZERO };
+
+    /// A job that the watchdog found blocked and that has not ended yet.
+    pub fn blocked_so_far() -> Self {
+        Self { blocked: CAP }
+    }
+}
+
+/// A moving average over jobs, with a gap between its two thresholds so that it does not flutter.
+#[derive(Debug, Clone, Copy)]
+pub struct Regime {
+    average_nanos: i64,
+    fast: bool,
+}
+
+impl Default for Regime {
+    fn default() -> Self {
+        Self { average_nanos: 0, fast: true }
+    }
+}
+
+impl Regime {
+    /// Whether the leader runs jobs itself.
+    pub fn is_fast(&self) -> bool {
+        self.fast
+    }
+
+    /// Takes one job into account.
+    pub fn observe(&mut self, times: JobTimes) {
+        let sample = times.blocked.min(CAP).as_nanos() as i64;
+        self.average_nanos += (sample - self.average_nanos) / WEIGHT;
+        if self.fast && self.average_nanos > SLOW_ABOVE_NANOS {
+            self.fast = false;
+        } else if !self.fast && self.average_nanos < FAST_BELOW_NANOS {
+            self.fast = true;
+        }
+    }
+}
+
+/// One job counts for no more than this, so that a single long wait does not decide for seconds.
+const CAP: Duration = Duration::from_millis(1);
+/// Each job moves the average by this part of the difference.
+const WEIGHT: i64 = 32;
+/// Above this average, waking another thread (some 20 microseconds of CPU time) is the lesser evil.
+const SLOW_ABOVE_NANOS: i64 = 60_000;
+const FAST_BELOW_NANOS: i64 = 30_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(jobs: impl IntoIterator<Item = u64>) -> Regime {
+        let mut regime = Regime::default();
+        for micros in jobs {
+            regime.observe(JobTimes { blocked: Duration::from_micros(micros) });
+        }
+        regime
+    }
+
+    #[test]
+    fn computing_stays_fast_however_long_it_takes() {
+        assert!(after([0; 1000]).is_fast());
+    }
+
+    #[test]
+    fn blocking_calls_turn_it_slow_and_computing_turns_it_back() {
+        let mut regime = after([5_000; 8]);
+        assert!(!regime.is_fast());
+        for _ in 0..200 {
+            regime.observe(JobTimes::INSTANT);
+        }
+        assert!(regime.is_fast());
+    }
+
+    #[test]
+    fn one_job_in_ten_that_sleeps_is_slow_and_one_in_a_hundred_is_not() {
+        let one_in = |n: usize| after((0..2000).map(move |i| if i % n == 0 { 50_000 } else { 0 }));
+        assert!(!one_in(10).is_fast());
+        assert!(one_in(100).is_fast());
+    }
+}
