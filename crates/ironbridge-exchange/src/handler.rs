@@ -33,7 +33,7 @@ pub struct Response {
 
 /// What answers requests. Dropping the future means that the client has gone.
 pub trait Handler:
-    tower::Service<Request, Response = Response, Error = Infallible, Future: Send + 'static> + Clone + Send + 'static
+    tower::Service<Request, Response = Response, Error = Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static
 {
 }
 
@@ -41,6 +41,7 @@ impl<S> Handler for S where
     S: tower::Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>
         + Clone
         + Send
+        + Sync
         + 'static
 {
 }

@@ -1,47 +1,42 @@
 //! 103 Early Hints (RFC 8297) on their way from an application to its connection.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    task::Waker,
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use crate::fields::Fields;
 
 /// Where an application puts the header lines of 103 responses, and where the connection finds them.
 ///
-/// There is one for a connection; a clone costs a reference count.
+/// There is one for a connection; a clone costs a reference count. Whoever pushes also sees to it that the
+/// connection is polled.
 #[derive(Debug, Clone, Default)]
 pub struct EarlyHints {
-    shared: Arc<Mutex<Waiting>>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    hints: Vec<Fields>,
-    connection: Option<Waker>,
+struct Shared {
+    any: AtomicBool,
+    hints: Mutex<Vec<Fields>>,
 }
 
 impl EarlyHints {
-    /// Queues one 103 response; returns whom to wake so that it goes out.
-    pub fn push(&self, fields: Fields) -> Option<Waker> {
-        let mut waiting = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.hints.push(fields);
-        waiting.connection.take()
+    /// Queues one 103 response.
+    pub fn push(&self, fields: Fields) {
+        self.shared.hints.lock().unwrap_or_else(PoisonError::into_inner).push(fields);
+        self.shared.any.store(true, Ordering::Release);
     }
 
-    /// Takes what waits, and remembers whom to wake for the next.
-    pub fn take(&self, connection: &Waker) -> Vec<Fields> {
-        let mut waiting = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut waiting.connection {
-            Some(waker) => waker.clone_from(connection),
-            None => waiting.connection = Some(connection.clone()),
+    /// Takes what waits. Costs one atomic load while nothing does.
+    pub fn take(&self) -> Vec<Fields> {
+        if !self.shared.any.load(Ordering::Acquire) {
+            return Vec::new();
         }
-        std::mem::take(&mut waiting.hints)
-    }
-
-    /// Forgets what waits: the final response has begun, and hints after it mean nothing.
-    pub fn clear(&self) {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).hints.clear();
+        let mut hints = self.shared.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.any.store(false, Ordering::Release);
+        std::mem::take(&mut hints)
     }
 }
 
@@ -52,12 +47,10 @@ mod tests {
     #[test]
     fn hints_come_out_in_order_and_once() {
         let hints = EarlyHints::default();
+        assert!(hints.take().is_empty());
         hints.push(Fields::default());
         hints.push(Fields::default());
-        assert_eq!(hints.take(Waker::noop()).len(), 2);
-        assert!(hints.take(Waker::noop()).is_empty());
-        assert!(hints.push(Fields::default()).is_some(), "the connection asked to be woken");
-        hints.clear();
-        assert!(hints.take(Waker::noop()).is_empty());
+        assert_eq!(hints.take().len(), 2);
+        assert!(hints.take().is_empty());
     }
 }

@@ -1,6 +1,10 @@
 //! Who speaks to us, and on which of our addresses.
 
-use std::net::SocketAddr;
+use std::{
+    any::Any,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 /// One end of a connection's addressing, TCP or unix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +16,7 @@ pub enum Address {
 }
 
 /// The facts of one connection, shared by all its requests.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Peer {
     /// Numbers connections within this process, from 1; never zero, never used again.
     pub connection: u64,
@@ -22,4 +26,13 @@ pub struct Peer {
     pub local: Address,
     /// Whether the bytes came through TLS.
     pub secure: bool,
+    /// What an adapter keeps with the connection; see [`Peer::keep`].
+    pub kept: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Peer {
+    /// What an adapter made of these facts at the connection's first request, so that it is not made for each.
+    pub fn keep<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Arc<T>) -> Arc<dyn Any + Send + Sync> {
+        Arc::clone(self.kept.get_or_init(|| make()))
+    }
 }

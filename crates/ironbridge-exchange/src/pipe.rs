@@ -37,6 +37,7 @@ pub fn pipe(capacity: usize) -> (Sender, Receiver) {
         capacity: capacity.max(1),
         end: None,
         receiver_gone: false,
+        wanted: false,
         sender_waker: None,
         receiver_waker: None,
     }));
@@ -62,6 +63,7 @@ struct State {
     capacity: usize,
     end: Option<Result<(), PipeError>>,
     receiver_gone: bool,
+    wanted: bool,
     sender_waker: Option<Waker>,
     receiver_waker: Option<Waker>,
 }
@@ -83,6 +85,11 @@ impl Sender {
         self.poll_until(cx, |state| state.chunks.is_empty())
     }
 
+    /// Ready once the receiver has asked for a chunk for the first time, or is gone.
+    pub fn poll_wanted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_until(cx, |state| state.wanted).map(|_| ())
+    }
+
     /// Appends a chunk, even beyond the capacity (ask [`Sender::poll_ready`] first); returns whom to wake.
     ///
     /// # Errors
@@ -100,16 +107,16 @@ impl Sender {
     }
 
     /// Ends the stream well; returns whom to wake.
-    pub fn finish(self) -> Option<Waker> {
+    pub fn finish(&self) -> Option<Waker> {
         self.end(Ok(()))
     }
 
     /// Ends the stream with an error, after the chunks already pushed; returns whom to wake.
-    pub fn fail(self, error: PipeError) -> Option<Waker> {
+    pub fn fail(&self, error: PipeError) -> Option<Waker> {
         self.end(Err(error))
     }
 
-    fn end(self, how: Result<(), PipeError>) -> Option<Waker> {
+    fn end(&self, how: Result<(), PipeError>) -> Option<Waker> {
         let mut state = lock(&self.shared);
         state.end.get_or_insert(how);
         state.receiver_waker.take()
@@ -142,25 +149,30 @@ impl Drop for Sender {
 }
 
 impl Receiver {
-    /// The next chunk, `None` at the end; with it, whom to wake because room was made.
+    /// The next chunk, `None` at the end; and whom to wake because room was made or something is wanted.
     pub fn poll_chunk(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<(Option<Result<Bytes, PipeError>>, Option<Waker>)> {
+    ) -> (Poll<Option<Result<Bytes, PipeError>>>, Option<Waker>) {
         let mut state = lock(&self.shared);
-        if let Some(chunk) = state.chunks.pop_front() {
-            state.len -= chunk.len();
-            let waker = if state.len < state.capacity { state.sender_waker.take() } else { None };
-            return Poll::Ready((Some(Ok(chunk)), waker));
-        }
-        match state.end {
-            Some(Ok(())) => Poll::Ready((None, None)),
-            Some(Err(error)) => Poll::Ready((Some(Err(error)), None)),
-            None => {
-                remember(&mut state.receiver_waker, cx);
-                Poll::Pending
+        let first_call = !std::mem::replace(&mut state.wanted, true);
+        let poll = match state.chunks.pop_front() {
+            Some(chunk) => {
+                state.len -= chunk.len();
+                Poll::Ready(Some(Ok(chunk)))
             }
-        }
+            None => match state.end {
+                Some(Ok(())) => Poll::Ready(None),
+                Some(Err(error)) => Poll::Ready(Some(Err(error))),
+                None => {
+                    remember(&mut state.receiver_waker, cx);
+                    Poll::Pending
+                }
+            },
+        };
+        let room_made = poll.is_ready() && state.len < state.capacity;
+        let waker = if first_call || room_made { state.sender_waker.take() } else { None };
+        (poll, waker)
     }
 
     /// Whether the stream has ended well and every chunk was taken.
@@ -206,8 +218,8 @@ mod tests {
     }
 
     fn chunk(receiver: &mut Receiver) -> Option<Result<Bytes, PipeError>> {
-        match receiver.poll_chunk(&mut context()) {
-            Poll::Ready((item, _)) => item,
+        match receiver.poll_chunk(&mut context()).0 {
+            Poll::Ready(item) => item,
             Poll::Pending => panic!("no chunk is ready"),
         }
     }
@@ -230,10 +242,19 @@ mod tests {
         let (sender, mut receiver) = pipe(3);
         sender.push(Bytes::from_static(b"full")).unwrap();
         assert!(sender.poll_ready(&mut context()).is_pending());
-        let Poll::Ready((_, waker)) = receiver.poll_chunk(&mut context()) else { panic!("a chunk waits") };
-        assert!(waker.is_some(), "the sender waited and must be woken");
+        let (poll, waker) = receiver.poll_chunk(&mut context());
+        assert!(poll.is_ready() && waker.is_some(), "the sender waited and must be woken");
         assert_eq!(sender.poll_ready(&mut context()), Poll::Ready(Ok(())));
         assert_eq!(sender.poll_drained(&mut context()), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn a_sender_can_wait_until_it_is_asked() {
+        let (sender, mut receiver) = pipe(3);
+        assert!(sender.poll_wanted(&mut context()).is_pending());
+        let (poll, waker) = receiver.poll_chunk(&mut context());
+        assert!(poll.is_pending() && waker.is_some(), "the first question wakes the sender");
+        assert!(sender.poll_wanted(&mut context()).is_ready());
     }
 
     #[test]

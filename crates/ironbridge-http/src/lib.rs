@@ -1,7 +1,30 @@
 //! Ironbridge's front end: bytes in, [`ironbridge_exchange::Request`] out, and back.
 //!
-//! * [`options`]: what users may set. 
+//! A connection's way through here: a [`listener`] accepts a [`stream`] and the [`server`] makes a task of it; in the
+//! [`connection`] the [`gate`] stands before hyper; [`inbound`] reads the request's body ahead; the layers of the
+//! [`stack`] and then the application answer; [`outbound`] hands the response's body to hyper, and the [`journal`]
+//! writes it all down ([`access_log`], [`counters`]). [`deadline`] keeps everybody's time.
+//!
+//! * [`options`] as typed, [`config`] as parsed.
+//! * [`health`], [`plain`], [`date`], [`reason`]: what the server says itself.
 //!
 //! This crate must never know Python or processes.
 
+pub mod access_log;
+pub mod config;
+pub mod connection;
+pub mod counters;
+pub mod date;
+pub mod deadline;
+pub mod gate;
+pub mod health;
+pub mod inbound;
+pub mod journal;
+pub mod listener;
 pub mod options;
+pub mod outbound;
+pub mod plain;
+pub mod reason;
+pub mod server;
+pub mod stack;
+pub mod stream;

@@ -1,10 +1,20 @@
 //! Ironbridge's Python side: [`ironbridge_exchange::Request`] to a Python application and back.
 //!
-//! * [`options`]: what users may set.
+//! A request's way through here: the [`service`] makes a [`ticket`] of it; the [`engine`] decides which thread runs it and
+//! when; on that thread the [`interpreter`] is attached, and the [`wsgi`] adapter calls the application. [`here`] is where
+//! all of that can find its thread and its connection again.
 //!
-//! * [`engine`]: who drives I/O, who runs Python.
+//! * [`worker`]: puts the parts together.
+//! * [`options`]: what users may set. [`plain`]: answers without Python.
 //!
 //! This crate must never know sockets, hyper or processes.
 
 pub mod engine;
+pub mod here;
+pub mod interpreter;
 pub mod options;
+pub mod plain;
+pub mod service;
+pub mod ticket;
+pub mod worker;
+pub mod wsgi;

@@ -23,14 +23,14 @@ pub trait Interpreter: Send + Sync + 'static {
     type Job: Send + 'static;
 
     /// Wraps a pool thread's whole life, so that it keeps its interpreter state; the body runs detached.
-    fn live(&self, body: impl FnOnce());
+    fn live(&self, body: impl FnOnce() + Send);
 
     /// Attaches pool thread `me` while `body` runs, and gives it what runs one job. Jobs never unwind.
     fn attach<R>(&self, me: ThreadId, body: impl FnOnce(&mut dyn FnMut(Self::Job)) -> R) -> R;
 }
 
 /// The engine's shared part.
-pub(crate) struct Pool<I: Interpreter, R: Reactor> {
+pub struct Pool<I: Interpreter, R: Reactor> {
     pub(crate) interpreter: I,
     pub(crate) reactor: R,
     books: Mutex<Scheduler<I::Job>>,
@@ -117,7 +117,7 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
     pub(crate) fn wait<T>(
         self: &Arc<Self>,
         me: ThreadId,
-        mut done: impl FnMut(&mut Context<'_>) -> Poll<T>,
+        mut done: impl FnMut(&mut Context<'_>, WaitBy) -> Poll<T>,
     ) -> T {
         let (by, summons) = self.books().begin_wait(me);
         self.follow(summons);
@@ -126,9 +126,9 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
                 self.empty_wakes();
                 let (_, summons) = self.books().turn(Instant::now());
                 self.follow(summons);
-                done(cx)
+                done(cx, WaitBy::Leading)
             }),
-            WaitBy::Parking => park_until(&mut done),
+            WaitBy::Parking => Self::park_until(done),
         };
         self.books().end_wait(me, Instant::now());
         value
@@ -262,22 +262,22 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
             }
         }
     }
-}
 
-/// Sleeps until `done` is ready; its context's waker wakes this thread.
-fn park_until<T>(done: &mut impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
-    struct Unpark(Parker);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
+    /// Waits on a thread that is not the pool's: somebody of the pool drives.
+    pub(crate) fn park_until<T>(mut done: impl FnMut(&mut Context<'_>, WaitBy) -> Poll<T>) -> T {
+        struct Unpark(Parker);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
         }
-    }
-    let place = Arc::new(Unpark(Parker::default()));
-    let waker = Waker::from(Arc::clone(&place));
-    loop {
-        if let Poll::Ready(value) = done(&mut Context::from_waker(&waker)) {
-            return value;
+        let place = Arc::new(Unpark(Parker::default()));
+        let waker = Waker::from(Arc::clone(&place));
+        loop {
+            if let Poll::Ready(value) = done(&mut Context::from_waker(&waker), WaitBy::Parking) {
+                return value;
+            }
+            place.0.park(None);
         }
-        place.0.park(None);
     }
 }

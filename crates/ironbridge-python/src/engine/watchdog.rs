@@ -54,7 +54,8 @@ impl Post {
 pub(crate) fn run<I: Interpreter, R: Reactor>(pool: &Arc<Pool<I, R>>) {
     let mut watch = Watch { nap: SHORT_NAP, quiet_since: Instant::now(), seen: None };
     while !pool.watchdog.stopping.load(Ordering::SeqCst) {
-        match pool.books().inspect(Instant::now(), PATIENCE) {
+        let verdict = pool.books().inspect(Instant::now(), PATIENCE);
+        match verdict {
             Verdict::Fine => watch.all_is_well(pool),
             Verdict::Lead => lead(pool),
             Verdict::Suspect { thread, job, since } => watch.suspect(pool, thread, job, since),

@@ -1,0 +1,92 @@
+"""What is asked of the servers: one row of the table each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benches.load import Load, Request
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        key: Its name in options and in JSON.
+        title: Its name in tables.
+        app: The application, `module:attribute`.
+        load: What clients do.
+        latency_of: The request whose latencies count; "" for all.
+        heavy: A request costs milliseconds: no instructions are counted.
+        extra: Servers measured in this row only.
+    """
+
+    key: str
+    title: str
+    app: str
+    load: Load
+    latency_of: str = ""
+    heavy: bool = False
+    extra: tuple[str, ...] = ()
+
+
+def get(path: str, *fields: str) -> bytes:
+    """A GET request with a Host header and further header lines."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *fields, "", ""]).encode("latin-1")
+
+
+def post(path: str, body: bytes, kind: str = "application/octet-stream") -> bytes:
+    """A POST request."""
+    fields = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*fields, "", ""]).encode("latin-1") + body
+
+
+_TARGET = "target_app:wsgi"
+
+# Nineteen fields as a browser behind a proxy sends them; with Host twenty.
+_BROWSER = (
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language: en-GB,en;q=0.7,de;q=0.3",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Referer: http://localhost/books/?page=3",
+    "Cookie: sessionid=4v8m2q0z7x1c9n5b3l6k; csrftoken=Zb1Yc2Xd3We4Vf5Ug6Th7Si8Rj9Qk0Pl",
+    "Connection: keep-alive",
+    "Upgrade-Insecure-Requests: 1",
+    "Sec-Fetch-Dest: document",
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-Site: same-origin",
+    "Sec-Fetch-User: ?1",
+    "DNT: 1",
+    "Priority: u=0, i",
+    "Cache-Control: max-age=0",
+    "X-Forwarded-For: 203.0.113.7",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Host: www.example.org",
+    "X-Request-Id: 6f1e0c9a-8d6b-4c55-9a43-2b7f0e1d8c21",
+)
+
+
+def _one(path: str, *fields: str) -> tuple[Request, ...]:
+    return (Request("all", get(path, *fields)),)
+
+
+def _mixed(connections: int) -> Load:
+    instant = Request("instant", get("/plaintext"), weight=9)
+    return Load((instant, Request("slow", get("/sleep/50"))), connections)
+
+
+ROWS = (
+    Row("hello", "Hello", _TARGET, Load(_one("/plaintext"))),
+    # With Content-Type and Content-Length ten.
+    Row("headers", "20 request, 10 response headers, 1 KB", _TARGET, Load(_one("/headers/8", *_BROWSER))),
+    Row("post", "POST 10 KB, echoed", _TARGET, Load((Request("all", post("/echo", b"x" * 10_240)),))),
+    Row("megabyte", "1 MB response", _TARGET, Load(_one("/bytes/1048576"))),
+    Row("flask", "Flask JSON", "flask_app:wsgi", Load(_one("/json/7"))),
+    Row("django", "Django view with sqlite", "django_app:wsgi", Load(_one("/books/7"))),
+    Row("sleep", "sleep(0.005), 256 connections", _TARGET, Load(_one("/sleep/5"), 256), heavy=True),
+    Row("mixed", "90 % instant, 10 % sleep(0.05), 48 connections", _TARGET, _mixed(48), "instant", heavy=True),
+    Row("mixed-128", "90 % instant, 10 % sleep(0.05), 128 connections", _TARGET, _mixed(128), "instant", heavy=True),
+    Row("cpu", "1 ms of computing", _TARGET, Load(_one("/cpu/1")), heavy=True, extra=("ironbridge-1",)),
+    Row("close", "A connection per request", _TARGET, Load(_one("/plaintext", "Connection: close"), close=True)),
+)

@@ -1,0 +1,299 @@
+//! What is known of a request at its end, and its line in each format.
+
+use std::{
+    io::Write,
+    net::IpAddr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use ironbridge_exchange::{Version, peer::Address};
+
+use super::{clock::Clock, escape};
+use crate::options::AccessLogFormat;
+
+/// A request that is over.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Who made it. Lines show the IP address; `-` stands for a unix socket.
+    pub peer: &'a Address,
+    /// When it came in.
+    pub time: SystemTime,
+    /// The method as sent; empty when no method could be read.
+    pub method: &'a [u8],
+    /// The target as sent.
+    pub target: &'a [u8],
+    /// The version of the request line.
+    pub version: Version,
+    /// The status sent; 499 when the client left before there was one.
+    pub status: u16,
+    /// Bytes of the response's body that were sent.
+    pub bytes: u64,
+    /// The Referer header.
+    pub referer: Option<&'a [u8]>,
+    /// The User-Agent header.
+    pub user_agent: Option<&'a [u8]>,
+    /// The user name of Basic authentication (see [`super::basic_user`]).
+    pub user: Option<&'a [u8]>,
+    /// From `time` to the last byte.
+    pub duration: Duration,
+    /// Whether it ended well.
+    pub outcome: Outcome,
+}
+
+/// How the response ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of it was sent.
+    Complete,
+    /// The client left, or the application failed midway.
+    Aborted,
+}
+
+impl Record<'_> {
+    /// Appends the line, newline included. Whatever the client sent, it is one line of ASCII.
+    pub fn format(&self, format: AccessLogFormat, clock: &mut Clock, out: &mut Vec<u8>) {
+        match format {
+            AccessLogFormat::Common => self.common(clock, out),
+            AccessLogFormat::Combined => {
+                self.common(clock, out);
+                for field in [self.referer, self.user_agent] {
+                    out.extend(b" \"");
+                    escape::quoted(field.unwrap_or(b"-"), out);
+                    out.push(b'"');
+                }
+            }
+            AccessLogFormat::Json => self.json(clock, out),
+        }
+        out.push(b'\n');
+    }
+
+    /// `host ident user [time] "request" status bytes`
+    fn common(&self, clock: &mut Clock, out: &mut Vec<u8>) {
+        match self.peer {
+            Address::Tcp(address) => write_ip(address.ip(), out),
+            Address::Unix(_) => out.push(b'-'),
+        }
+        out.extend(b" - ");
+        escape::bare(self.user.filter(|user| !user.is_empty()).unwrap_or(b"-"), out);
+        out.extend(b" [");
+        out.extend(clock.stamp(self.time).clf.as_bytes());
+        out.extend(b"] \"");
+        self.request_line(out);
+        out.extend(b"\" ");
+        write_number(self.status.into(), out);
+        out.push(b' ');
+        match self.bytes {
+            0 => out.push(b'-'),
+            bytes => write_number(bytes, out),
+        }
+    }
+
+    fn request_line(&self, out: &mut Vec<u8>) {
+        if self.method.is_empty() {
+            return out.push(b'-');
+        }
+        escape::quoted(self.method, out);
+        out.push(b' ');
+        escape::quoted(self.target, out);
+        out.push(b' ');
+        out.extend(self.version.as_str().as_bytes());
+    }
+
+    /// All keys are always there; null where there is nothing. `duration` is in seconds.
+    fn json(&self, clock: &mut Clock, out: &mut Vec<u8>) {
+        let millis = self.time.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
+        let stamp = clock.stamp(self.time);
+        write(out, format_args!("{{\"time\":\"{}.{millis:03}{}\",\"peer\":", stamp.date_time, stamp.offset));
+        match self.peer {
+            Address::Tcp(address) => {
+                out.push(b'"');
+                write_ip(address.ip(), out);
+                out.push(b'"');
+            }
+            Address::Unix(_) => out.extend(b"null"),
+        }
+        let texts: [(&str, Option<&[u8]>); 6] = [
+            ("user", self.user),
+            ("method", Some(self.method)),
+            ("target", Some(self.target)),
+            ("protocol", Some(self.version.as_str().as_bytes())),
+            ("referer", self.referer),
+            ("user_agent", self.user_agent),
+        ];
+        for (key, value) in texts {
+            write(out, format_args!(",\"{key}\":"));
+            match value {
+                Some(value) => escape::json(value, out),
+                None => out.extend(b"null"),
+            }
+        }
+        out.extend(b",\"status\":");
+        write_number(self.status.into(), out);
+        out.extend(b",\"bytes\":");
+        write_number(self.bytes, out);
+        let (seconds, micros) = (self.duration.as_secs(), self.duration.subsec_micros());
+        let outcome = match self.outcome {
+            Outcome::Complete => "complete",
+            Outcome::Aborted => "aborted",
+        };
+        write(out, format_args!(",\"duration\":{seconds}.{micros:06},\"outcome\":\"{outcome}\"}}"));
+    }
+}
+
+/// IPv4, the usual case, without the formatting machinery.
+fn write_ip(ip: IpAddr, out: &mut Vec<u8>) {
+    let IpAddr::V4(ip) = ip else { return write(out, format_args!("{ip}")) };
+    for (index, octet) in ip.octets().into_iter().enumerate() {
+        if index > 0 {
+            out.push(b'.');
+        }
+        write_number(octet.into(), out);
+    }
+}
+
+fn write_number(number: u64, out: &mut Vec<u8>) {
+    out.extend(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("writing to a Vec cannot fail");
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::LazyLock;
+
+    use jiff::tz::TimeZone;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    static TCP: LazyLock<Address> = LazyLock::new(|| peer("192.0.2.70:5555"));
+
+    fn peer(text: &str) -> Address {
+        Address::Tcp(text.parse().expect("the test's own address is valid"))
+    }
+
+    pub(in crate::access_log) fn record() -> Record<'static> {
+        Record {
+            peer: &TCP,
+            time: UNIX_EPOCH + Duration::from_millis(971_211_336_042),
+            method: b"GET",
+            target: b"/apache_pb.gif?a=b",
+            version: Version::Http10,
+            status: 200,
+            bytes: 2326,
+            referer: Some(b"http://www.example.com/start.html"),
+            user_agent: Some(b"agent"),
+            user: Some(b"frank"),
+            duration: Duration::from_nanos(1_000_042_999),
+            outcome: Outcome::Complete,
+        }
+    }
+
+    fn bare_record() -> Record<'static> {
+        Record {
+            peer: &Address::Unix(None),
+            referer: None,
+            user_agent: None,
+            user: None,
+            bytes: 0,
+            ..record()
+        }
+    }
+
+    fn line(record: &Record<'_>, format: AccessLogFormat) -> String {
+        let mut clock = Clock::new(TimeZone::posix("PDT7").expect("the test's own zone is valid"));
+        let mut out = Vec::new();
+        record.format(format, &mut clock, &mut out);
+        String::from_utf8(out).expect("all formats are ASCII")
+    }
+
+    #[test]
+    fn the_common_format_is_that_of_apache() {
+        assert_eq!(
+            line(&record(), AccessLogFormat::Common),
+            "192.0.2.70 - frank [10/Oct/2000:13:55:36 -0700] \"GET /apache_pb.gif?a=b HTTP/1.0\" 200 2326\n"
+        );
+    }
+
+    #[test]
+    fn the_combined_format_adds_referer_and_agent() {
+        assert_eq!(
+            line(&record(), AccessLogFormat::Combined),
+            "192.0.2.70 - frank [10/Oct/2000:13:55:36 -0700] \"GET /apache_pb.gif?a=b HTTP/1.0\" 200 2326 \
+             \"http://www.example.com/start.html\" \"agent\"\n"
+        );
+    }
+
+    #[test]
+    fn a_dash_stands_for_what_is_not_there() {
+        assert_eq!(
+            line(&Record { user: Some(b""), ..bare_record() }, AccessLogFormat::Combined),
+            "- - - [10/Oct/2000:13:55:36 -0700] \"GET /apache_pb.gif?a=b HTTP/1.0\" 200 - \"-\" \"-\"\n"
+        );
+        let unread = Record { method: b"", target: b"", status: 408, ..bare_record() };
+        assert_eq!(
+            line(&unread, AccessLogFormat::Common),
+            "- - - [10/Oct/2000:13:55:36 -0700] \"-\" 408 -\n"
+        );
+    }
+
+    #[test]
+    fn ipv6_peers_have_no_brackets() {
+        let peer = peer("[2001:db8::1]:80");
+        let line = line(&Record { peer: &peer, ..record() }, AccessLogFormat::Common);
+        assert!(line.starts_with("2001:db8::1 - "), "{line}");
+    }
+
+    #[test]
+    fn json_has_every_key() {
+        assert_eq!(
+            line(&record(), AccessLogFormat::Json),
+            "{\"time\":\"2000-10-10T13:55:36.042-07:00\",\"peer\":\"192.0.2.70\",\"user\":\"frank\",\
+             \"method\":\"GET\",\"target\":\"/apache_pb.gif?a=b\",\"protocol\":\"HTTP/1.0\",\
+             \"referer\":\"http://www.example.com/start.html\",\"user_agent\":\"agent\",\
+             \"status\":200,\"bytes\":2326,\"duration\":1.000042,\"outcome\":\"complete\"}\n"
+        );
+        let aborted = Record { status: 499, outcome: Outcome::Aborted, ..bare_record() };
+        let value: serde_json::Value =
+            serde_json::from_str(&line(&aborted, AccessLogFormat::Json)).expect("JSON");
+        assert_eq!(value["outcome"], "aborted");
+        assert_eq!(value["status"], 499);
+        for key in ["peer", "user", "referer", "user_agent"] {
+            assert_eq!(value.get(key), Some(&serde_json::Value::Null), "{key}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_client_can_forge_a_line(
+            (method, target) in any::<(Vec<u8>, Vec<u8>)>(),
+            (referer, user_agent, user) in any::<(Option<Vec<u8>>, Option<Vec<u8>>, Vec<u8>)>(),
+            (bytes, status) in any::<(u64, u16)>(),
+        ) {
+            let record = Record {
+                method: &method,
+                target: &target,
+                referer: referer.as_deref(),
+                user_agent: user_agent.as_deref(),
+                user: Some(&user),
+                bytes,
+                status,
+                ..record()
+            };
+            for (format, quotes) in [(AccessLogFormat::Common, 2), (AccessLogFormat::Combined, 6)] {
+                let line = line(&record, format);
+                prop_assert!(line.strip_suffix('\n').is_some_and(|line| line.bytes().all(|b| (b' '..=b'~').contains(&b))));
+                prop_assert_eq!(line.matches('"').count(), quotes);
+                // Nothing before the quoted request moves the fields.
+                prop_assert_eq!(line.split(' ').nth(3), Some("[10/Oct/2000:13:55:36"));
+            }
+            let line = line(&record, AccessLogFormat::Json);
+            prop_assert_eq!(line.matches('\n').count(), 1);
+            let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            prop_assert_eq!(&value["bytes"], &serde_json::Value::from(bytes));
+            prop_assert_eq!(value.as_object().map(|object| object.len()), Some(12));
+        }
+    }
+}

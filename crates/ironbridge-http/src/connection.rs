@@ -1,0 +1,171 @@
+//! One connection: the gate, hyper, and the handler, in one task.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
+
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use ironbridge_exchange::{Handler, Peer, Request, RequestBody, Response, ResponseBody, Version};
+
+use crate::{
+    config::HttpConfig,
+    deadline::Deadlines,
+    gate::{
+        head::ParsedHead,
+        io::GateIo,
+        lane::{FileStretch, Lane, Outgoing},
+        refusal::Refusal,
+        transport::Transport,
+    },
+    inbound::{Pump, Unread, read_ahead},
+    journal::{Entry, Journal},
+    outbound::{Outbound, Source},
+    plain,
+};
+
+/// What all connections of a worker share.
+#[derive(Debug)]
+pub struct Front {
+    /// What the front end was told.
+    pub config: HttpConfig,
+    /// Everybody's deadlines.
+    pub deadlines: Arc<Deadlines>,
+    /// Where requests are written down.
+    pub journal: Arc<Journal>,
+}
+
+/// What all requests of a connection share.
+struct Line<H> {
+    front: Arc<Front>,
+    lane: Arc<Lane>,
+    peer: Arc<Peer>,
+    handler: H,
+}
+
+/// Serves one connection until it closes.
+pub async fn serve<T: Transport, H: Handler>(transport: T, peer: Peer, front: Arc<Front>, handler: H) {
+    let lane = Arc::new(Lane::default());
+    let ticket = front.deadlines.enter();
+    let bell = ticket.bell();
+    let config = &front.config;
+    let io = GateIo::new(transport, Arc::clone(&lane), config.limits, config.signature, ticket);
+    let line = Arc::new(Line { lane: Arc::clone(&lane), peer: Arc::new(peer), handler, front: Arc::clone(&front) });
+    let service = service_fn(move |request| answer(Arc::clone(&line), request));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .title_case_headers(true)
+            .auto_date_header(false)
+            .header_read_timeout(None)
+            .serve_connection(io, service)
+    );
+    let mut told = false;
+    let result = poll_fn(|cx| {
+        bell.register(cx.waker());
+        if !told && front.deadlines.is_draining() && !lane.is_partial() {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await;
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Answers one request that hyper delivers; its real head waits in the lane.
+async fn answer<H: Handler>(
+    line: Arc<Line<H>>,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Outbound>, io::Error> {
+    let parsed = match line.lane.take_request() {
+        Some(Ok(parsed)) => parsed,
+        Some(Err(refusal)) => return Ok(line.turn_away(refusal)),
+        None => return Err(io::Error::other("hyper delivered a request that the gate never passed")),
+    };
+    let entry = line.front.journal.open(&parsed.head, &line.peer);
+    let head_only = &parsed.head.method[..] == b"HEAD";
+    let (body, pump) = match read_body(&line, &parsed, request.into_body()).await {
+        Ok(body) => body,
+        Err(Unread::Refused(refusal)) => {
+            line.front.journal.counters.refusal(refusal.label());
+            return Ok(line.finish(plain::refused(refusal), head_only, None, entry));
+        }
+        Err(Unread::SpoolFailed) => return Ok(line.finish(plain::response(503, &[]), head_only, None, entry)),
+        Err(Unread::ClientGone) => return Err(io::ErrorKind::ConnectionReset.into()),
+    };
+    let early_hints = (parsed.head.version != Version::Http10).then(|| line.lane.hints.clone());
+    let request = Request { head: parsed.head, body, peer: Arc::clone(&line.peer), early_hints };
+    let (response, pump) = run(line.handler.clone().call(request), pump).await;
+    Ok(line.finish(response, head_only, pump, entry))
+}
+
+async fn read_body<H>(
+    line: &Line<H>,
+    parsed: &ParsedHead,
+    incoming: Incoming,
+) -> Result<(RequestBody, Option<Pump>), Unread> {
+    if http_body::Body::is_end_stream(&incoming) {
+        return Ok((RequestBody::Empty, None));
+    }
+    read_ahead(incoming, &line.lane, line.front.config.buffering, parsed.expect_continue).await
+}
+
+/// Waits for the handler, and feeds it the rest of its request meanwhile.
+async fn run<F>(future: F, mut pump: Option<Pump>) -> (Response, Option<Pump>)
+where
+    F: Future<Output = Result<Response, std::convert::Infallible>>,
+{
+    let mut future = pin!(future);
+    let Ok(response) = poll_fn(|cx| {
+        if pump.as_mut().is_some_and(|pump| pump.poll(cx).is_ready()) {
+            pump = None;
+        }
+        match future.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(response),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+    (response, pump)
+}
+
+impl<H> Line<H> {
+    fn turn_away(&self, refusal: Refusal) -> hyper::Response<Outbound> {
+        tracing::debug!(peer = ?self.peer.remote, reason = %refusal, "request refused");
+        let entry = self.front.journal.open_refused(refusal, &self.peer);
+        self.finish(plain::refused(refusal), false, None, entry)
+    }
+
+    /// Splits a response into what hyper frames and what the gate writes.
+    fn finish(
+        &self,
+        response: Response,
+        head_only: bool,
+        pump: Option<Pump>,
+        mut entry: Entry,
+    ) -> hyper::Response<Outbound> {
+        let Response { head, body } = response;
+        let has_body = !head_only && !matches!(head.status, 204 | 304);
+        entry.begin(head.status);
+        let status = http::StatusCode::from_u16(head.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        let length = if has_body { head.content_length } else { None };
+        let (source, file) = match body {
+            _ if !has_body => (Source::Empty, None),
+            ResponseBody::Empty => (Source::Empty, None),
+            ResponseBody::Bytes(bytes) => (Source::Bytes(bytes), None),
+            ResponseBody::Stream(receiver) => (Source::Stream(receiver), None),
+            ResponseBody::File { file, offset, len } => (Source::File(len), Some(FileStretch { file, offset })),
+        };
+        self.lane.push_response(Outgoing { head, has_body, file });
+        let outbound = Outbound::new(source, length, pump, Arc::clone(&self.lane), entry);
+        let mut response = hyper::Response::new(outbound);
+        *response.status_mut() = status;
+        response
+    }
+}
+

@@ -1,0 +1,332 @@
+//! Deadlines of all connections, kept by one coarse timer instead of one timer a request.
+//!
+//! A connection notes until when it is willing to wait as a number of ticks. The ticker wakes those that are late; each
+//! then finds out for itself, when it is polled, what it was waiting for. Everything here is as exact as one [`TICK`].
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+/// How long connections may take; zero ticks stand for "no limit".
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For a whole head, from its first byte.
+    pub head: Duration,
+    /// Between requests. Zero: close after each response.
+    pub keep_alive: Duration,
+    /// Window in which a body must keep to `body_min_rate`.
+    pub body: Duration,
+    /// Bytes per second.
+    pub body_min_rate: u64,
+    /// For a client to take at least one byte.
+    pub write: Duration,
+}
+
+/// Every connection's deadlines.
+#[derive(Debug)]
+pub struct Deadlines {
+    now: AtomicU32,
+    draining: AtomicBool,
+    timeouts: Timeouts,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: Vec<Option<Arc<Slot>>>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    waker: OnceLock<Waker>,
+    read_due: AtomicU32,
+    write_due: AtomicU32,
+}
+
+/// What a connection waits for when it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadWait {
+    /// The first byte of a request.
+    KeepAlive,
+    /// The rest of a head.
+    Head,
+    /// More of a body, of which so much has come.
+    Body {
+        /// Bytes of this body so far.
+        received: u64,
+    },
+    /// The client's own close, after ours.
+    Linger,
+}
+
+/// One connection's place in the table; leaves it when dropped.
+#[derive(Debug)]
+pub struct Ticket {
+    deadlines: Arc<Deadlines>,
+    slot: Arc<Slot>,
+    index: usize,
+    reading: Option<ReadWait>,
+}
+
+impl Deadlines {
+    /// An empty table.
+    pub fn new(timeouts: Timeouts) -> Arc<Self> {
+        Arc::new(Self {
+            now: AtomicU32::new(1),
+            draining: AtomicBool::new(false),
+            timeouts,
+            table: Mutex::default(),
+        })
+    }
+
+    /// Lets time pass for as long as it is polled.
+    pub async fn run(self: Arc<Self>) {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            interval.tick().await;
+            self.tick();
+        }
+    }
+
+    /// One tick: wakes those that are late.
+    pub fn tick(&self) {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        let late = |due: &AtomicU32| {
+            let due = due.load(Ordering::Relaxed);
+            due != 0 && due <= now
+        };
+        self.wake_where(|slot| late(&slot.read_due) || late(&slot.write_due));
+    }
+
+    /// Takes a connection in.
+    pub fn enter(self: &Arc<Self>) -> Ticket {
+        let slot = Arc::new(Slot::default());
+        let mut table = self.table();
+        let index = table.free.pop().unwrap_or(table.slots.len());
+        if index == table.slots.len() {
+            table.slots.push(None);
+        }
+        table.slots[index] = Some(Arc::clone(&slot));
+        drop(table);
+        Ticket { deadlines: Arc::clone(self), slot, index, reading: None }
+    }
+
+    /// From now on every connection closes after the request it has begun.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.wake_where(|_| true);
+    }
+
+    /// Whether [`Deadlines::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Connections in the table.
+    pub fn len(&self) -> usize {
+        let table = self.table();
+        table.slots.len() - table.free.len()
+    }
+
+    /// Whether there is no connection.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn wake_where(&self, which: impl Fn(&Slot) -> bool) {
+        for slot in self.table().slots.iter().flatten() {
+            if let (true, Some(waker)) = (which(slot), slot.waker.get()) {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn due_in(&self, time: Duration) -> u32 {
+        if time.is_zero() {
+            return 0;
+        }
+        let ticks = time.as_millis().div_ceil(TICK.as_millis()).min(u128::from(u32::MAX / 2)) as u32;
+        self.now.load(Ordering::Relaxed).saturating_add(ticks).saturating_add(1)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Nothing that can panic runs under this lock.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a connection's task says whom to wake.
+#[derive(Debug)]
+pub struct Bell(Arc<Slot>);
+
+impl Bell {
+    /// Whom to wake when this connection is late. The first call counts; a task's waker stays the same.
+    pub fn register(&self, waker: &Waker) {
+        self.0.waker.get_or_init(|| waker.clone());
+    }
+}
+
+impl Ticket {
+    /// The bell of this connection, for its task to hold.
+    pub fn bell(&self) -> Bell {
+        Bell(Arc::clone(&self.slot))
+    }
+
+    /// Whether the connection must close after its present request.
+    pub fn must_close(&self) -> bool {
+        self.deadlines.is_draining() || self.deadlines.timeouts.keep_alive.is_zero()
+    }
+
+    /// Nothing has come to read. Whether that has gone on for too long.
+    pub fn read_is_late(&mut self, wait: ReadWait) -> bool {
+        let same = match (self.reading, wait) {
+            (Some(ReadWait::Body { .. }), ReadWait::Body { .. }) => true,
+            (before, now) => before == Some(now),
+        };
+        if !same {
+            self.begin_read(wait);
+            return false;
+        }
+        if !self.is_late(&self.slot.read_due) {
+            return false;
+        }
+        if let (Some(ReadWait::Body { received: before }), ReadWait::Body { received }) = (self.reading, wait) {
+            let timeouts = &self.deadlines.timeouts;
+            let least = (timeouts.body_min_rate as f64 * timeouts.body.as_secs_f64()) as u64;
+            if received - before >= least.max(1) {
+                self.begin_read(wait);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reading does not wait for the client any more.
+    pub fn stop_reading(&mut self) {
+        self.reading = None;
+        self.slot.read_due.store(0, Ordering::Relaxed);
+    }
+
+    /// The client takes nothing. Whether that has gone on for too long.
+    pub fn write_is_late(&mut self) -> bool {
+        if self.slot.write_due.load(Ordering::Relaxed) == 0 {
+            let due = self.deadlines.due_in(self.deadlines.timeouts.write);
+            self.slot.write_due.store(due, Ordering::Relaxed);
+            return false;
+        }
+        self.is_late(&self.slot.write_due)
+    }
+
+    /// The client has taken something.
+    pub fn stop_writing(&mut self) {
+        self.slot.write_due.store(0, Ordering::Relaxed);
+    }
+
+    fn begin_read(&mut self, wait: ReadWait) {
+        self.reading = Some(wait);
+        let timeouts = &self.deadlines.timeouts;
+        let time = match wait {
+            ReadWait::KeepAlive => timeouts.keep_alive,
+            ReadWait::Head => timeouts.head,
+            ReadWait::Body { .. } => timeouts.body,
+            ReadWait::Linger => LINGER,
+        };
+        self.slot.read_due.store(self.deadlines.due_in(time), Ordering::Relaxed);
+    }
+
+    fn is_late(&self, due: &AtomicU32) -> bool {
+        let due = due.load(Ordering::Relaxed);
+        due != 0 && due <= self.deadlines.now.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut table = self.deadlines.table();
+        table.slots[self.index] = None;
+        table.free.push(self.index);
+    }
+}
+
+/// How exact deadlines are.
+pub const TICK: Duration = Duration::from_millis(250);
+/// How long we go on reading after our close so that the client gets our last response.
+const LINGER: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deadlines() -> Arc<Deadlines> {
+        Deadlines::new(Timeouts {
+            head: Duration::from_secs(1),
+            keep_alive: Duration::from_secs(2),
+            body: Duration::from_secs(1),
+            body_min_rate: 100,
+            write: Duration::from_secs(1),
+        })
+    }
+
+    fn pass(deadlines: &Deadlines, time: Duration) {
+        for _ in 0..time.as_millis() / TICK.as_millis() + 1 {
+            deadlines.tick();
+        }
+    }
+
+    #[test]
+    fn a_head_has_its_time_from_its_first_byte() {
+        let deadlines = deadlines();
+        let mut ticket = deadlines.enter();
+        assert!(!ticket.read_is_late(ReadWait::KeepAlive));
+        pass(&deadlines, Duration::from_millis(1500));
+        assert!(!ticket.read_is_late(ReadWait::Head), "the wait for a first byte does not count");
+        pass(&deadlines, Duration::from_millis(500));
+        assert!(!ticket.read_is_late(ReadWait::Head));
+        pass(&deadlines, Duration::from_millis(700));
+        assert!(ticket.read_is_late(ReadWait::Head));
+    }
+
+    #[test]
+    fn a_body_above_the_least_rate_is_never_late() {
+        let deadlines = deadlines();
+        let mut ticket = deadlines.enter();
+        ticket.read_is_late(ReadWait::Body { received: 0 });
+        for second in 1..5 {
+            pass(&deadlines, Duration::from_millis(1500));
+            assert!(!ticket.read_is_late(ReadWait::Body { received: second * 100 }));
+        }
+        pass(&deadlines, Duration::from_millis(1500));
+        assert!(ticket.read_is_late(ReadWait::Body { received: 401 }));
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_late_and_one_that_takes_a_byte_is_not() {
+        let deadlines = deadlines();
+        let mut ticket = deadlines.enter();
+        assert!(!ticket.write_is_late());
+        pass(&deadlines, Duration::from_millis(1500));
+        assert!(ticket.write_is_late());
+        ticket.stop_writing();
+        assert!(!ticket.write_is_late());
+    }
+
+    #[test]
+    fn places_are_used_again_and_counted() {
+        let deadlines = deadlines();
+        let first = deadlines.enter();
+        let second = deadlines.enter();
+        assert_eq!(deadlines.len(), 2);
+        drop(first);
+        let third = deadlines.enter();
+        assert_eq!((third.index, deadlines.len()), (0, 2));
+        drop((second, third));
+        assert!(deadlines.is_empty());
+    }
+}

@@ -1,0 +1,146 @@
+//! The gate as hyper sees it: a byte stream.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use super::{
+    lane::Lane,
+    reader::{ReadLimits, Reader},
+    transport::Transport,
+    writer::{Signature, Writer},
+};
+use crate::deadline::{ReadWait, Ticket};
+
+/// Stands between a socket and hyper.
+#[derive(Debug)]
+pub struct GateIo<T: Transport> {
+    transport: T,
+    reader: Reader,
+    writer: Writer,
+    deadline: Ticket,
+    lane: Arc<Lane>,
+    closing: Closing,
+    /// What the writer's total was when the client last took something.
+    taken: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// Our side is shut; we read on for a while.
+    Lingering { budget: usize },
+    Done,
+}
+
+impl<T: Transport> GateIo<T> {
+    /// A gate before `transport`.
+    pub fn new(
+        transport: T,
+        lane: Arc<Lane>,
+        limits: ReadLimits,
+        signature: Signature,
+        deadline: Ticket,
+    ) -> Self {
+        Self {
+            transport,
+            reader: Reader::new(Arc::clone(&lane), limits),
+            writer: Writer::new(Arc::clone(&lane), signature),
+            deadline,
+            lane,
+            closing: Closing::No,
+            taken: 0,
+        }
+    }
+
+    /// Keeps the write deadline: `poll` is what the writer came back with.
+    fn watch<R>(&mut self, poll: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if self.writer.total() != self.taken {
+            self.taken = self.writer.total();
+            self.deadline.stop_writing();
+        }
+        match poll {
+            Poll::Pending if self.deadline.write_is_late() => {
+                self.lane.abort();
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            Poll::Pending => Poll::Pending,
+            ready => {
+                self.deadline.stop_writing();
+                ready
+            }
+        }
+    }
+}
+
+impl<T: Transport> Read for GateIo<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.reader.poll_read(&mut this.transport, &mut this.deadline, cx, &mut buf)
+    }
+}
+
+impl<T: Transport> Write for GateIo<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = this.writer.poll_write(&mut this.transport, cx, bufs);
+        this.watch(poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let poll = this.writer.poll_flush(&mut this.transport, cx);
+        this.watch(poll)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.closing == Closing::No {
+            let flushed = this.writer.poll_flush(&mut this.transport, cx);
+            ready!(this.watch(flushed))?;
+            ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
+            let clean = this.reader.is_between_requests();
+            this.closing = if clean { Closing::Done } else { Closing::Lingering { budget: LINGER_BYTES } };
+        }
+        if let Closing::Lingering { budget } = &mut this.closing {
+            let poll = this.reader.poll_discard(&mut this.transport, cx, budget);
+            if poll.is_pending() && !this.deadline.read_is_late(ReadWait::Linger) {
+                return Poll::Pending;
+            }
+            this.closing = Closing::Done;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: Transport> Drop for GateIo<T> {
+    fn drop(&mut self) {
+        if self.lane.is_aborted() {
+            self.transport.reset_on_close();
+        }
+    }
+}
+
+/// How much unread input we throw away before we close in spite of it.
+const LINGER_BYTES: usize = 1024 * 1024;

@@ -1,0 +1,299 @@
+//! The way in: socket bytes become tiny heads for hyper, whole heads for the service, and bodies untouched.
+
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BytesMut};
+use hyper::rt::ReadBufCursor;
+use ironbridge_exchange::BodyFraming;
+use tokio::io::ReadBuf;
+
+use super::{
+    chunked::{ChunkedTracker, Piece},
+    head::{HeadStep, ParsedHead, Persistence, read_head},
+    lane::Lane,
+    limits::HeadLimits,
+    minimal::minimal_head,
+    refusal::Refusal,
+    transport::Transport,
+};
+use crate::deadline::{ReadWait, Ticket};
+
+/// What the reader obeys.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimits {
+    /// Limits on heads.
+    pub head: HeadLimits,
+    /// Most bytes of a body.
+    pub body: u64,
+}
+
+/// The reading half of the gate.
+#[derive(Debug)]
+pub struct Reader {
+    lane: Arc<Lane>,
+    limits: ReadLimits,
+    /// Bytes that were read from the socket and not yet looked at.
+    input: BytesMut,
+    /// How much of `input` has been searched for the end of a head.
+    scanned: usize,
+    /// A made head that hyper had no room for.
+    feed: Vec<u8>,
+    state: State,
+    /// Bytes of the present body so far.
+    body_bytes: u64,
+    eof: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Head,
+    Length(u64),
+    Chunked(ChunkedTracker),
+    /// A refusal is on its way out; nothing more is read.
+    Refused,
+}
+
+impl Reader {
+    /// A reader at the start of a connection.
+    pub fn new(lane: Arc<Lane>, limits: ReadLimits) -> Self {
+        Self {
+            lane,
+            limits,
+            input: BytesMut::new(),
+            scanned: 0,
+            feed: Vec::new(),
+            state: State::Head,
+            body_bytes: 0,
+            eof: false,
+        }
+    }
+
+    /// Whether no byte of a next request has arrived.
+    pub fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Head) && self.input.is_empty() && self.feed.is_empty()
+    }
+
+    /// Fills `out` with the next bytes that hyper is to see. Nothing filled means the end of the stream.
+    pub fn poll_read<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        deadline: &mut Ticket,
+        cx: &mut Context<'_>,
+        out: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if !self.feed.is_empty() {
+                self.drain_feed(out);
+                return Poll::Ready(Ok(()));
+            }
+            let progress = match self.state {
+                State::Head => self.step_head(deadline),
+                State::Length(_) | State::Chunked(_) => self.step_body(out),
+                State::Refused => return Poll::Pending,
+            };
+            match progress {
+                Ok(true) if self.feed.is_empty() => return Poll::Ready(Ok(())),
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(refusal) => {
+                    self.refuse(refusal)?;
+                    continue;
+                }
+            }
+            if self.eof {
+                return Poll::Ready(Ok(()));
+            }
+            match self.poll_fill(transport, cx)? {
+                Poll::Ready(()) => {}
+                Poll::Pending => match self.waiting(deadline) {
+                    Ok(()) => return Poll::Pending,
+                    Err(TimedOut::Idle) => return Poll::Ready(Ok(())),
+                    Err(TimedOut::Refused(refusal)) => self.refuse(refusal)?,
+                },
+            }
+        }
+    }
+
+    /// Reads a head from the input. `true`: hyper has something to see.
+    fn step_head(&mut self, deadline: &mut Ticket) -> Result<bool, Refusal> {
+        if self.input.is_empty() {
+            return Ok(false);
+        }
+        match read_head(&self.input, &mut self.scanned, &self.limits.head)? {
+            HeadStep::Partial => {
+                self.lane.set_partial(true);
+                Ok(false)
+            }
+            HeadStep::Complete { head, consumed } => {
+                self.input.advance(consumed);
+                self.scanned = 0;
+                self.lane.set_partial(false);
+                self.accept(head, deadline)?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn accept(&mut self, mut head: ParsedHead, deadline: &mut Ticket) -> Result<(), Refusal> {
+        self.state = match head.head.framing {
+            BodyFraming::None | BodyFraming::Length(0) => State::Head,
+            BodyFraming::Length(length) if length > self.limits.body => return Err(Refusal::BodyTooLarge),
+            BodyFraming::Length(length) => State::Length(length),
+            BodyFraming::Chunked => State::Chunked(ChunkedTracker::new(self.limits.head.head)),
+        };
+        self.body_bytes = 0;
+        if deadline.must_close() {
+            head.connection = Persistence::Close;
+        }
+        minimal_head(&head, &mut self.feed);
+        deadline.stop_reading();
+        self.lane.push_request(Ok(head));
+        Ok(())
+    }
+
+    /// Passes body bytes from the input on. `true`: hyper has something to see.
+    fn step_body(&mut self, out: &mut ReadBufCursor<'_>) -> Result<bool, Refusal> {
+        if self.input.is_empty() {
+            return Ok(false);
+        }
+        let room = out.remaining();
+        let take = match &mut self.state {
+            State::Length(left) => {
+                let take = room.min(self.input.len()).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= take as u64;
+                self.body_bytes += take as u64;
+                take
+            }
+            State::Chunked(tracker) => {
+                let window = room.min(self.input.len());
+                let (take, over) = follow_chunks(tracker, &self.input[..window], &mut self.body_bytes)?;
+                if over {
+                    self.state = State::Length(0);
+                }
+                if self.body_bytes > self.limits.body {
+                    return Err(Refusal::BodyTooLarge);
+                }
+                take
+            }
+            State::Head | State::Refused => unreachable!("only bodies are passed on"),
+        };
+        out.put_slice(&self.input[..take]);
+        self.input.advance(take);
+        if matches!(self.state, State::Length(0)) {
+            self.state = State::Head;
+        }
+        Ok(take > 0)
+    }
+
+    /// Turns the request away: as an answer of its own between requests, as an error within a body.
+    fn refuse(&mut self, refusal: Refusal) -> io::Result<()> {
+        let within_body = matches!(self.state, State::Length(_) | State::Chunked(_));
+        self.state = State::Refused;
+        self.input.clear();
+        if within_body {
+            self.lane.set_body_fault(refusal);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, refusal));
+        }
+        self.lane.push_request(Err(refusal));
+        // hyper sees a plain request that asks to close; the service answers it with the refusal.
+        self.feed.extend_from_slice(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+        Ok(())
+    }
+
+    fn drain_feed(&mut self, out: &mut ReadBufCursor<'_>) {
+        let take = out.remaining().min(self.feed.len());
+        out.put_slice(&self.feed[..take]);
+        self.feed.drain(..take);
+    }
+
+    /// One read from the socket into `input`.
+    fn poll_fill<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+    ) -> Result<Poll<()>, io::Error> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            match Pin::new(transport).poll_read(cx, &mut buf) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(result) => result?,
+            }
+            if buf.filled().is_empty() {
+                self.eof = true;
+            }
+            self.input.extend_from_slice(buf.filled());
+            Ok(Poll::Ready(()))
+        })
+    }
+
+    /// Nothing has come: note what we wait for, and whether that has taken too long.
+    fn waiting(&mut self, deadline: &mut Ticket) -> Result<(), TimedOut> {
+        let wait = match self.state {
+            State::Head if self.input.is_empty() => ReadWait::KeepAlive,
+            State::Head => ReadWait::Head,
+            _ => ReadWait::Body { received: self.body_bytes },
+        };
+        if !deadline.read_is_late(wait) {
+            return Ok(());
+        }
+        match wait {
+            ReadWait::KeepAlive => Err(TimedOut::Idle),
+            ReadWait::Head => Err(TimedOut::Refused(Refusal::HeadTimeout)),
+            ReadWait::Body { .. } | ReadWait::Linger => Err(TimedOut::Refused(Refusal::BodyTimeout)),
+        }
+    }
+
+    /// Throws away what still arrives, so that closing does not turn into a reset that eats our last response.
+    pub fn poll_discard<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> Poll<io::Result<()>> {
+        while !self.eof && *budget > 0 {
+            ready!(self.poll_fill(transport, cx)?);
+            *budget = budget.saturating_sub(self.input.len());
+            self.input.clear();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+enum TimedOut {
+    Idle,
+    Refused(Refusal),
+}
+
+/// Follows the framing of `window`. Returns how many bytes may pass, and whether the body ends with them.
+fn follow_chunks(
+    tracker: &mut ChunkedTracker,
+    window: &[u8],
+    body_bytes: &mut u64,
+) -> Result<(usize, bool), Refusal> {
+    let mut at = 0;
+    while at < window.len() {
+        match tracker.next(&window[at..])? {
+            None => break,
+            Some(Piece::Framing { consumed }) => at += consumed,
+            Some(Piece::Data { len }) => {
+                let len = len.min(window.len() - at);
+                tracker.advance_data(len);
+                *body_bytes += len as u64;
+                at += len;
+            }
+            Some(Piece::End { consumed }) => return Ok((at + consumed, true)),
+        }
+    }
+    Ok((at, false))
+}
+
+thread_local! {
+    /// Where sockets are read into: one buffer a thread, so that an idle connection holds none.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; 64 * 1024].into_boxed_slice());
+}

@@ -1,0 +1,340 @@
+//! The way out: hyper frames, the gate spells.
+//!
+//! hyper decides how a response is framed and whether the connection stays; its head carries nothing but that. The gate
+//! puts the real status line and header lines in its place, in the spelling and order of whoever wrote them, and follows
+//! the framing to know where the next head begins.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use ironbridge_exchange::Fields;
+
+use super::{
+    chunked::{ChunkedTracker, Piece},
+    lane::{FileStretch, Lane, Outgoing},
+    transport::Transport,
+};
+use crate::{date, reason::standard_reason};
+
+/// Header lines that the server adds itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Signature {
+    /// Add Server where the application has none.
+    pub server: bool,
+    /// Add Date where the application has none.
+    pub date: bool,
+}
+
+/// The writing half of the gate.
+#[derive(Debug)]
+pub struct Writer {
+    lane: Arc<Lane>,
+    signature: Signature,
+    state: State,
+    /// Bytes that hyper believes written and the socket has not taken.
+    out: Vec<u8>,
+    sent: usize,
+    /// Bytes that the socket has taken since the connection began.
+    total: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Head,
+    Length(u64),
+    File(FileStretch, u64),
+    Chunked(ChunkedTracker),
+    UntilClose,
+}
+
+impl Writer {
+    /// A writer at the start of a connection.
+    pub fn new(lane: Arc<Lane>, signature: Signature) -> Self {
+        Self { lane, signature, state: State::Head, out: Vec::new(), sent: 0, total: 0 }
+    }
+
+    /// Takes what hyper writes. Ready with how many of its bytes were taken.
+    pub fn poll_write<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.pending() > HIGH_WATER {
+            ready!(self.poll_send(transport, cx))?;
+        }
+        let mut taken = 0;
+        for buf in bufs {
+            let mut rest: &[u8] = buf;
+            while !rest.is_empty() {
+                let step = if rest.len() >= LARGE && matches!(self.state, State::Length(_)) {
+                    self.poll_large(transport, cx, rest)
+                } else {
+                    self.poll_step(transport, cx, rest)
+                };
+                match step {
+                    Poll::Ready(Ok(n)) => {
+                        taken += n;
+                        rest = &rest[n..];
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending if taken > 0 => return Poll::Ready(Ok(taken)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        }
+        // Everything small leaves in one write.
+        match self.poll_send(transport, cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(taken)),
+        }
+    }
+
+    /// Sends what waits, early hints first.
+    pub fn poll_flush<T: Transport>(&mut self, transport: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if matches!(self.state, State::Head) {
+            for hints in self.lane.hints.take() {
+                self.write_hints(&hints);
+            }
+        }
+        self.poll_send(transport, cx)
+    }
+
+    /// Bytes that the socket has taken since the connection began.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    fn pending(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    fn poll_send<T: Transport>(&mut self, transport: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.out.len() {
+            let n = ready!(Pin::new(&mut *transport).poll_write(cx, &self.out[self.sent..]))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += n;
+            self.total += n as u64;
+        }
+        self.sent = 0;
+        self.out.clear();
+        if self.out.capacity() > KEEP {
+            self.out = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_step<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+        rest: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.state {
+            State::Head => Poll::Ready(self.take_head(rest)),
+            State::Length(left) => {
+                let take = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= take as u64;
+                self.out.extend_from_slice(&rest[..take]);
+                self.end_of_length();
+                Poll::Ready(Ok(take))
+            }
+            State::File(..) => self.poll_file(transport, cx, rest.len()),
+            State::Chunked(tracker) => {
+                let (take, over) = follow(tracker, rest)?;
+                self.out.extend_from_slice(&rest[..take]);
+                if over {
+                    self.state = State::Head;
+                }
+                Poll::Ready(Ok(take))
+            }
+            State::UntilClose => {
+                self.out.extend_from_slice(rest);
+                Poll::Ready(Ok(rest.len()))
+            }
+        }
+    }
+
+    /// A large slice of a body of known length goes to the socket as it is, behind what waits.
+    fn poll_large<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+        rest: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let State::Length(left) = self.state else { unreachable!("the caller looked") };
+        let take = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let waiting = self.pending();
+        let n = {
+            let slices = [IoSlice::new(&self.out[self.sent..]), IoSlice::new(&rest[..take])];
+            let slices = if waiting == 0 { &slices[1..] } else { &slices[..] };
+            ready!(Pin::new(&mut *transport).poll_write_vectored(cx, slices))?
+        };
+        if n == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.total += n as u64;
+        if n < waiting {
+            self.sent += n;
+            return Poll::Ready(Ok(0));
+        }
+        self.out.clear();
+        self.sent = 0;
+        let taken = n - waiting;
+        self.state = State::Length(left - taken as u64);
+        self.end_of_length();
+        Poll::Ready(Ok(taken))
+    }
+
+    /// hyper's bytes stand for bytes of the file: as many as it offers, the kernel may send.
+    fn poll_file<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+        offered: usize,
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(transport, cx))?;
+        let State::File(stretch, left) = &mut self.state else { unreachable!("the caller looked") };
+        let want = offered.min(usize::try_from(*left).unwrap_or(usize::MAX));
+        let n = ready!(transport.poll_send_file(cx, &stretch.file, stretch.offset, want))?;
+        if n == 0 {
+            self.lane.abort();
+            return Poll::Ready(Err(io::Error::other("the file became shorter while it was sent")));
+        }
+        self.total += n as u64;
+        stretch.offset += n as u64;
+        *left -= n as u64;
+        if *left == 0 {
+            self.state = State::Head;
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    fn end_of_length(&mut self) {
+        if matches!(self.state, State::Length(0)) {
+            self.state = State::Head;
+        }
+    }
+
+    /// Replaces the head that hyper wrote. `rest` starts with it; hyper writes heads in one piece.
+    fn take_head(&mut self, rest: &[u8]) -> io::Result<usize> {
+        let Some(end) = memchr::memmem::find(rest, b"\r\n\r\n") else {
+            return Err(io::Error::other("hyper wrote a head in pieces"));
+        };
+        let end = end + 4;
+        let head = &rest[..end];
+        if head.starts_with(b"HTTP/1.1 100 ") {
+            self.out.extend_from_slice(head);
+            return Ok(end);
+        }
+        let Some(outgoing) = self.lane.take_response() else {
+            return Err(io::Error::other("hyper wrote a response that nobody made"));
+        };
+        let first_line = memchr::memchr(b'\n', head).map_or(end, |newline| newline + 1);
+        let framing = &head[first_line..end - 2];
+        self.write_head(&head[..VERSION_LEN], &outgoing, framing);
+        self.state = state_after(framing, outgoing)?;
+        self.end_of_length();
+        Ok(end)
+    }
+
+    fn write_head(&mut self, version: &[u8], outgoing: &Outgoing, framing: &[u8]) {
+        let head = &outgoing.head;
+        let lines = head.fields.raw();
+        let out = &mut self.out;
+        out.reserve(128 + lines.len() + framing.len());
+        if head.status == 200 && head.reason.is_none() {
+            out.extend_from_slice(version);
+            out.extend_from_slice(b" 200 OK\r\n");
+        } else {
+            write_status_line(out, version, head.status, head.reason.as_deref());
+        }
+        out.extend_from_slice(lines);
+        if self.signature.date && head.fields.get("date").is_none() {
+            date::append_line(out);
+        }
+        if self.signature.server && head.fields.get("server").is_none() {
+            out.extend_from_slice(b"Server: ironbridge\r\n");
+        }
+        if let (false, Some(length), true) = (outgoing.has_body, head.content_length, head.status != 204) {
+            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(framing);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn write_hints(&mut self, fields: &Fields) {
+        self.out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+        self.out.extend_from_slice(fields.raw());
+        self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn write_status_line(out: &mut Vec<u8>, version: &[u8], status: u16, reason: Option<&[u8]>) {
+    out.extend_from_slice(version);
+    out.push(b' ');
+    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(reason.unwrap_or_else(|| standard_reason(status).as_bytes()));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Where the body that follows this framing ends.
+fn state_after(framing: &[u8], outgoing: Outgoing) -> io::Result<State> {
+    if !outgoing.has_body {
+        return Ok(State::Head);
+    }
+    for line in framing.split(|&byte| byte == b'\n') {
+        if let Some(value) = strip_name(line, b"content-length: ") {
+            let digits = std::str::from_utf8(value.trim_ascii()).ok().and_then(|text| text.parse().ok());
+            let length: u64 = digits.ok_or_else(|| io::Error::other("hyper wrote a strange Content-Length"))?;
+            return Ok(match outgoing.file {
+                Some(stretch) if length > 0 => State::File(stretch, length),
+                _ => State::Length(length),
+            });
+        }
+        if strip_name(line, b"transfer-encoding: ").is_some() {
+            return Ok(State::Chunked(ChunkedTracker::new(0)));
+        }
+    }
+    Ok(State::UntilClose)
+}
+
+fn strip_name<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = line.split_at_checked(name.len())?;
+    start.eq_ignore_ascii_case(name).then_some(rest)
+}
+
+fn follow(tracker: &mut ChunkedTracker, bytes: &[u8]) -> io::Result<(usize, bool)> {
+    let mut at = 0;
+    while at < bytes.len() {
+        match tracker.next(&bytes[at..]).map_err(io::Error::other)? {
+            None => break,
+            Some(Piece::Framing { consumed }) => at += consumed,
+            Some(Piece::Data { len }) => {
+                let len = len.min(bytes.len() - at);
+                tracker.advance_data(len);
+                at += len;
+            }
+            Some(Piece::End { consumed }) => return Ok((at + consumed, true)),
+        }
+    }
+    Ok((at, false))
+}
+
+/// Length of `HTTP/1.1`.
+const VERSION_LEN: usize = 8;
+/// Slices from this size on are not copied.
+const LARGE: usize = 8 * 1024;
+/// Above this many waiting bytes nothing more is taken from hyper.
+const HIGH_WATER: usize = 64 * 1024;
+/// A buffer that grew beyond this is given back once it is empty.
+const KEEP: usize = 1024;

@@ -1,0 +1,87 @@
+//! Answers one path without the application: whoever asks learns that the server itself is alive.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use ironbridge_exchange::{Handler, Request, Response};
+use tower::{Layer, Service};
+
+use crate::{gate::head::origin_form, plain};
+
+/// Puts [`Health`] around a handler.
+#[derive(Debug, Clone)]
+pub struct HealthLayer {
+    path: Option<Box<[u8]>>,
+}
+
+impl HealthLayer {
+    /// Answers `path`; nothing without one.
+    pub fn new(path: Option<String>) -> Self {
+        Self { path: path.map(|path| path.into_bytes().into()) }
+    }
+}
+
+impl<H: Handler> Layer<H> for HealthLayer {
+    type Service = Health<H>;
+
+    fn layer(&self, inner: H) -> Health<H> {
+        Health { path: self.path.clone(), inner }
+    }
+}
+
+/// Answers its path with 200, and passes everything else on.
+#[derive(Debug, Clone)]
+pub struct Health<H> {
+    path: Option<Box<[u8]>>,
+    inner: H,
+}
+
+impl<H: Handler> Service<Request> for Health<H> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer<H::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let asked = |path: &[u8]| {
+            let target = origin_form(&request.head.target);
+            target.split(|&byte| byte == b'?').next() == Some(path)
+        };
+        match &self.path {
+            Some(path) if asked(path) => {
+                Answer::Own { response: Some(plain::response(200, &[("Cache-Control", "no-store")])) }
+            }
+            _ => Answer::Application { future: self.inner.call(request) },
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`Health`]: the server's own answer (taken by the first poll), or the application's.
+    #[project = AnswerProjection]
+    #[allow(missing_docs)]
+    pub enum Answer<F> {
+        Own { response: Option<Response> },
+        Application { #[pin] future: F },
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project() {
+            AnswerProjection::Own { response } => {
+                Poll::Ready(Ok(response.take().expect("a future is not polled after it was ready")))
+            }
+            AnswerProjection::Application { future } => future.poll(cx),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Accepts connections on every listener and gives each its task, until told to drain.
+
+use std::{
+    future::poll_fn,
+    io,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use ironbridge_exchange::{Handler, Peer, peer::Address};
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    config::HttpConfig,
+    connection::{self, Front},
+    counters::OpenConnection,
+    deadline::Deadlines,
+    journal::Journal,
+    listener::AsyncListener,
+    stack::stack,
+    stream::Stream,
+};
+
+/// Tells a server to drain. Clones tell the same server.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    begun: watch::Sender<bool>,
+}
+
+impl Drain {
+    /// A drain that has not begun.
+    pub fn new() -> Self {
+        Self { begun: watch::Sender::new(false) }
+    }
+
+    /// Accept nothing new, finish what is in flight. May be called from any thread, and more than once.
+    pub fn begin(&self) {
+        self.begun.send_replace(true);
+    }
+
+    async fn wait(&self) {
+        // The sender lives as long as `self`: the only error cannot happen.
+        let _ = self.begun.subscribe().wait_for(|begun| *begun).await;
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The connections of one server, counted.
+#[derive(Debug, Default)]
+struct Census {
+    open: AtomicUsize,
+    numbers: AtomicU64,
+    left: Notify,
+}
+
+/// Serves `application` on `listeners` until `drain` begins and the last connection has closed.
+///
+/// Has to run inside a tokio runtime; connections become tasks of it.
+pub async fn serve<H: Handler>(
+    listeners: Vec<AsyncListener>,
+    config: HttpConfig,
+    journal: Arc<Journal>,
+    application: H,
+    drain: Drain,
+) {
+    let deadlines = Deadlines::new(config.timeouts);
+    let ticker = tokio::spawn(Arc::clone(&deadlines).run());
+    let handler = stack(application, &config);
+    let front = Arc::new(Front { config, deadlines: Arc::clone(&deadlines), journal });
+    let census = Arc::new(Census::default());
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| {
+            let entrance = Entrance {
+                front: Arc::clone(&front),
+                handler: handler.clone(),
+                census: Arc::clone(&census),
+            };
+            tokio::spawn(entrance.accept_until_drain(listener, drain.clone()))
+        })
+        .collect();
+    for task in accepting {
+        // A panic in an accept loop has been reported by the panic hook.
+        let _ = task.await;
+    }
+    deadlines.drain();
+    census.wait_until(|open| open == 0).await;
+    ticker.abort();
+}
+
+/// One listener's accept loop.
+struct Entrance<H> {
+    front: Arc<Front>,
+    handler: H,
+    census: Arc<Census>,
+}
+
+impl<H: Handler> Entrance<H> {
+    async fn accept_until_drain(self, listener: AsyncListener, drain: Drain) {
+        tokio::select! {
+            () = drain.wait() => {}
+            () = self.accept_forever(&listener) => {}
+        }
+        // What the kernel has accepted for us already was promised an answer.
+        while let Some(Ok((stream, remote))) = accept_now(&listener).await {
+            self.admit(stream, remote, listener.local().clone());
+        }
+    }
+
+    async fn accept_forever(&self, listener: &AsyncListener) {
+        let most = self.front.config.max_connections;
+        loop {
+            self.census.wait_until(|open| open < most).await;
+            match poll_fn(|cx| listener.poll_accept(cx)).await {
+                Ok((stream, remote)) => self.admit(stream, remote, listener.local().clone()),
+                Err(error) => pause_after(&error).await,
+            }
+        }
+    }
+
+    fn admit(&self, stream: Stream, remote: Address, local: Address) {
+        let peer = Peer {
+            connection: self.census.numbers.fetch_add(1, Ordering::Relaxed) + 1,
+            remote,
+            local,
+            secure: false,
+            kept: OnceLock::new(),
+        };
+        self.census.open.fetch_add(1, Ordering::AcqRel);
+        let seat = Seat { _open: self.front.journal.counters.connection(), census: Arc::clone(&self.census) };
+        let serving = connection::serve(stream, peer, Arc::clone(&self.front), self.handler.clone());
+        tokio::spawn(async move {
+            let _seat = seat;
+            serving.await;
+        });
+    }
+}
+
+/// Counts a connection out when dropped, also by a panic.
+struct Seat {
+    _open: OpenConnection,
+    census: Arc<Census>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.census.open.fetch_sub(1, Ordering::AcqRel);
+        self.census.left.notify_waiters();
+    }
+}
+
+impl Census {
+    async fn wait_until(&self, enough: impl Fn(usize) -> bool) {
+        loop {
+            let left = self.left.notified();
+            if enough(self.open.load(Ordering::Acquire)) {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+/// A connection that is there already, without waiting.
+async fn accept_now(listener: &AsyncListener) -> Option<io::Result<(Stream, Address)>> {
+    poll_fn(|cx| {
+        Poll::Ready(match listener.poll_accept(cx) {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// Says what went wrong, and keeps a lasting error (too many open files) from turning into a busy loop.
+async fn pause_after(error: &io::Error) {
+    let client_left = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    );
+    if client_left {
+        tracing::debug!(%error, "a client left before it was accepted");
+        return;
+    }
+    tracing::error!(%error, "cannot accept connections; trying again in 100 ms");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}

@@ -1,0 +1,109 @@
+//! Calls a WSGI application for one request, and sees to it that everything is ended whatever happens.
+
+use std::sync::Arc;
+
+use ironbridge_exchange::Request;
+use pyo3::{Bound, Py, PyAny, PyErr, PyResult, Python, prelude::*};
+
+use super::{
+    environ::EnvironMaker,
+    mount::Mount,
+    outlet::{Failure, deliver},
+    start_response::StartResponse,
+};
+use crate::{here::Here, plain};
+
+/// A WSGI application, loaded.
+#[derive(Debug)]
+pub struct Application {
+    callable: Py<PyAny>,
+    environ: EnvironMaker,
+}
+
+impl Application {
+    /// Wraps a WSGI callable.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn new(py: Python<'_>, callable: Py<PyAny>, mount: Arc<Mount>) -> PyResult<Self> {
+        Ok(Self { callable, environ: EnvironMaker::new(py, mount)? })
+    }
+
+    /// Answers one request. What the application raises ends here.
+    pub fn call(&self, py: Python<'_>, here: &Here, mut request: Request) {
+        here.set_hints(request.early_hints.clone());
+        let answered = here.enter(|| self.respond(py, here, &mut request));
+        if let Err(error) = answered {
+            log_exception(py, &request, &error);
+            if !here.is_answered() {
+                here.answer(plain::internal_error());
+            }
+        }
+    }
+
+    fn respond(&self, py: Python<'_>, here: &Here, request: &mut Request) -> PyResult<()> {
+        let (environ, input) = self.environ.make(py, here, request)?;
+        let response = Bound::new(py, StartResponse::new(here.clone()))?;
+        let served = self.serve(py, &environ, &response, request);
+        if let Some(input) = input {
+            input.get().close();
+        }
+        match served {
+            Ok(()) => response.get().finish(),
+            Err(failure) => {
+                response.get().fail();
+                match failure {
+                    Failure::ClientLeft => tracing::debug!("a client left before its response was complete"),
+                    failure => return Err(failure.into_error()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn serve(
+        &self,
+        py: Python<'_>,
+        environ: &Bound<'_, pyo3::types::PyDict>,
+        response: &Bound<'_, StartResponse>,
+        request: &Request,
+    ) -> Result<(), Failure> {
+        let result = self.callable.bind(py).call1((environ, response))?;
+        let delivered = deliver(py, &result, response.get(), self.environ.names());
+        if let Err(error) = close(&result, self.environ.names()) {
+            log_exception(py, request, &error);
+        }
+        delivered
+    }
+}
+
+/// PEP 3333: "If the iterable returned by the application has a close() method, the server must call that method".
+fn close(result: &Bound<'_, PyAny>, names: &super::names::Names) -> PyResult<()> {
+    if result.is_exact_instance_of::<pyo3::types::PyList>() {
+        return Ok(());
+    }
+    match result.getattr_opt(&names.close)? {
+        Some(close) => close.call0().map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Logs a traceback, with the request that it belongs to.
+fn log_exception(py: Python<'_>, request: &Request, error: &PyErr) {
+    tracing::error!(
+        target: "ironbridge::application",
+        "{} {} raised an exception\n{}",
+        request.head.method.escape_ascii(),
+        request.head.target.escape_ascii(),
+        traceback(py, error),
+    );
+}
+
+fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    let format = || -> PyResult<String> {
+        let lines = py.import("traceback")?.call_method1("format_exception", (error.value(py),))?;
+        let text: String = "".into_pyobject(py)?.call_method1("join", (lines,))?.extract()?;
+        Ok(text.trim_end().to_owned())
+    };
+    format().unwrap_or_else(|_| error.to_string())
+}

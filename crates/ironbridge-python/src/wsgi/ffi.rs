@@ -1,0 +1,47 @@
+//! The few calls into CPython that PyO3 has no safe words for.
+
+use std::os::fd::BorrowedFd;
+
+use pyo3::{Borrowed, Bound, Py, PyAny, PyErr, PyResult, Python, ffi, types::{PyDict, PyString}};
+
+/// A string of the code points that `bytes` are in latin-1: WSGI's native string (PEP 3333 "Unicode Issues").
+///
+/// # Errors
+/// `MemoryError`.
+pub(super) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    // SAFETY: the pointer is valid for `len` bytes during the call, which copies them; the thread is attached. The
+    // result is a new reference to a str, or null with an exception set.
+    unsafe {
+        let text = ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t, std::ptr::null());
+        Bound::from_owned_ptr_or_err(py, text).map(|text| text.cast_into_unchecked())
+    }
+}
+
+/// `dict.setdefault(key, value)`. `None`: `value` is in the dict now; else what was there before.
+///
+/// # Errors
+/// `MemoryError`, or what hashing the key raises.
+pub(super) fn set_default<'py>(
+    dict: &Bound<'py, PyDict>,
+    key: &Py<PyString>,
+    value: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    // SAFETY: all three pointers are valid objects, the first a dict; the thread is attached. The result is a borrowed
+    // reference that the dict keeps alive, or null with an exception set.
+    unsafe {
+        let found = ffi::PyDict_SetDefault(dict.as_ptr(), key.as_ptr(), value.as_ptr());
+        if found.is_null() {
+            return Err(PyErr::fetch(dict.py()));
+        }
+        if found == value.as_ptr() { Ok(None) } else { Ok(Some(Borrowed::from_ptr(dict.py(), found).to_owned())) }
+    }
+}
+
+/// The descriptor that a Python file object says it has, for as long as the object is borrowed.
+pub(super) fn borrow_fd<'a>(_owner: &'a Bound<'_, PyAny>, fd: i32) -> BorrowedFd<'a> {
+    assert!(fd >= 0, "the caller checked the descriptor");
+    // SAFETY: the descriptor is not -1, and the object that vouches for it outlives the borrow. Should the object lie, or
+    // another thread close it meanwhile, duplicating the descriptor fails or yields another open file, which the caller
+    // checks for being a regular file; memory is never touched through it.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}

@@ -1,0 +1,77 @@
+//! From a header's name, as sent, to its key in environ.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
+
+use pyo3::{Py, Python, types::PyString};
+
+/// What a header becomes.
+#[derive(Debug)]
+pub enum HeaderKey {
+    /// Nothing: it must not reach the application.
+    Drop,
+    /// CONTENT_TYPE.
+    ContentType,
+    /// CONTENT_LENGTH; the front end knows better than the header.
+    ContentLength,
+    /// HTTP_TRANSFER_ENCODING, where the body is still encoded when the application runs.
+    TransferEncoding(Py<PyString>),
+    /// HTTP_COOKIE, whose values are joined by "; " (RFC 9113 section 8.2.3).
+    Cookie(Py<PyString>),
+    /// HTTP_HOST, which the authority of an absolute target overrides (RFC 9112 section 3.2.2).
+    Host(Py<PyString>),
+    /// HTTP_ and the name.
+    Other(Py<PyString>),
+}
+
+/// Remembers keys by the bytes of the name as clients spell it.
+#[derive(Debug, Default)]
+pub struct HeaderKeys {
+    known: RwLock<HashMap<Box<[u8]>, Arc<HeaderKey>, foldhash::fast::RandomState>>,
+}
+
+impl HeaderKeys {
+    /// Calls `found` with the key of the header called `name`.
+    pub fn with<R>(&self, py: Python<'_>, name: &[u8], found: impl FnOnce(&HeaderKey) -> R) -> R {
+        if let Some(key) = self.known.read().expect("no code panics under this lock").get(name) {
+            let key = Arc::clone(key);
+            return found(&key);
+        }
+        let key = Arc::new(HeaderKey::new(py, name));
+        self.remember(name, &key);
+        found(&key)
+    }
+
+    fn remember(&self, name: &[u8], key: &Arc<HeaderKey>) {
+        let mut known = self.known.write().expect("no code panics under this lock");
+        // Clients choose the names: what they choose must not grow without bound.
+        if known.len() < MOST && name.len() <= LONGEST {
+            known.insert(name.into(), Arc::clone(key));
+        }
+    }
+}
+
+impl HeaderKey {
+    fn new(py: Python<'_>, name: &[u8]) -> Self {
+        // "X_Forwarded_For" would become the same key as "X-Forwarded-For"; "Proxy" would become HTTP_PROXY, which
+        // HTTP clients take for the proxy to use.
+        if name.contains(&b'_') || name.eq_ignore_ascii_case(b"proxy") {
+            return Self::Drop;
+        }
+        let key: String = name.iter().map(|&byte| if byte == b'-' { '_' } else { byte.to_ascii_uppercase() as char }).collect();
+        let http = || PyString::intern(py, &format!("HTTP_{key}")).unbind();
+        match key.as_str() {
+            "CONTENT_TYPE" => Self::ContentType,
+            "CONTENT_LENGTH" => Self::ContentLength,
+            "TRANSFER_ENCODING" => Self::TransferEncoding(http()),
+            "COOKIE" => Self::Cookie(http()),
+            "HOST" => Self::Host(http()),
+            _ => Self::Other(http()),
+        }
+    }
+}
+
+const MOST: usize = 1024;
+const LONGEST: usize = 64;

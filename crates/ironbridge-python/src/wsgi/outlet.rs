@@ -1,0 +1,157 @@
+//! From what the application returned to the connection: bytes, chunk by chunk, as lazily as PEP 3333 asks.
+
+use bytes::Bytes;
+use ironbridge_exchange::ResponseBody;
+use pyo3::{
+    Bound, PyAny, PyErr, PyResult, Python,
+    exceptions::{PyAssertionError, PyRuntimeError, PyTypeError},
+    prelude::*,
+    pybacked::PyBackedBytes,
+    types::{PyBytes, PyList, PyString, PyTuple},
+};
+
+use super::{
+    file_wrapper::FileWrapper,
+    names::Names,
+    start_response::{StartResponse, not_bytes},
+};
+
+/// Why a response was not delivered.
+#[derive(Debug)]
+pub enum Failure {
+    /// The application never called start_response.
+    NotStarted,
+    /// The application goes on after the end of its request.
+    Over,
+    /// Nobody is there to take it.
+    ClientLeft,
+    /// The application raised.
+    Raised(PyErr),
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+impl Failure {
+    /// As an exception to raise in the application, or to log.
+    pub fn into_error(self) -> PyErr {
+        match self {
+            Self::NotStarted => {
+                PyAssertionError::new_err("the application gave a body before it called start_response()")
+            }
+            Self::Over => PyRuntimeError::new_err("write() was called after the response had ended"),
+            Self::ClientLeft => pyo3::exceptions::PyConnectionResetError::new_err("the client has left"),
+            Self::Raised(error) => error,
+        }
+    }
+}
+
+/// Sends all that `result`, the application's return value, holds.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn deliver(
+    py: Python<'_>,
+    result: &Bound<'_, PyAny>,
+    response: &StartResponse,
+    names: &Names,
+) -> Result<(), Failure> {
+    if let Ok(list) = result.cast_exact::<PyList>() {
+        return deliver_items(py, list.len(), list.iter(), response);
+    }
+    if let Ok(tuple) = result.cast_exact::<PyTuple>() {
+        return deliver_items(py, tuple.len(), tuple.iter(), response);
+    }
+    if let Ok(wrapper) = result.cast::<FileWrapper>() {
+        if let Some((file, offset, len)) = wrapper.get().stretch(py, names, response.content_length())? {
+            if !response.is_sent() {
+                return response.send_whole(ResponseBody::File { file, offset, len }, Some(len));
+            }
+        }
+    }
+    deliver_iterable(py, result, response)
+}
+
+/// A list or tuple: everything is here, so the length is known.
+fn deliver_items<'py>(
+    py: Python<'py>,
+    count: usize,
+    items: impl Iterator<Item = Bound<'py, PyAny>>,
+    response: &StartResponse,
+) -> Result<(), Failure> {
+    let mut chunks: [Option<Bytes>; 1] = [None];
+    let mut joined = Vec::new();
+    for item in items {
+        let chunk = bytes_of(&item)?;
+        match (&mut chunks[0], count) {
+            (first @ None, 1) => *first = Some(copy_bytes(chunk)),
+            _ => joined.extend_from_slice(chunk.as_bytes()),
+        }
+    }
+    let [only] = chunks;
+    let body = only.unwrap_or_else(|| Bytes::from(joined));
+    if response.is_sent() {
+        // write() has begun the body; this is the rest of it.
+        return response.send(py, body);
+    }
+    let length = body.len() as u64;
+    response.send_whole(ResponseBody::Bytes(body), Some(length))
+}
+
+/// Anything else: the head goes out with the first chunk that is not empty, each chunk before the next is asked for.
+fn deliver_iterable(py: Python<'_>, result: &Bound<'_, PyAny>, response: &StartResponse) -> Result<(), Failure> {
+    let one_item = result.len().is_ok_and(|len| len == 1);
+    for item in iterate(result)? {
+        let item = item?;
+        let chunk = copy_bytes(bytes_of(&item)?);
+        if chunk.is_empty() && !response.is_sent() {
+            continue;
+        }
+        let length = chunk.len() as u64;
+        let whole = one_item || response.content_length() == Some(length);
+        if whole && !response.is_sent() {
+            response.send_whole(ResponseBody::Bytes(chunk), Some(length))?;
+        } else if response.is_sent() && !response.is_streaming() {
+            // All that was promised has gone out, in one piece with the head. What comes after it is too much.
+            if length > 0 {
+                tracing::warn!("the application sent more than its Content-Length; the rest is cut off");
+                break;
+            }
+        } else {
+            response.send(py, chunk)?;
+        }
+    }
+    if response.is_sent() { Ok(()) } else { response.send_whole(ResponseBody::Empty, Some(0)) }
+}
+
+fn iterate<'py>(result: &Bound<'py, PyAny>) -> PyResult<Bound<'py, pyo3::types::PyIterator>> {
+    let mistake = if result.is_none() {
+        "the application returned None; it must return an iterable of bytes (is a return statement missing?)"
+    } else if result.is_instance_of::<PyBytes>() {
+        "the application returned bytes; it must return an iterable of bytes, such as [body]"
+    } else if result.is_instance_of::<PyString>() {
+        "the application returned str; it must return an iterable of bytes, such as [body.encode()]"
+    } else {
+        return result.try_iter();
+    };
+    Err(PyTypeError::new_err(mistake))
+}
+
+fn bytes_of<'a, 'py>(item: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyBytes>> {
+    item.cast::<PyBytes>().map_err(|_| not_bytes("the application's iterable", item))
+}
+
+/// The bytes of a Python object: small ones copied, large ones shared with it.
+pub fn copy_bytes(bytes: &Bound<'_, PyBytes>) -> Bytes {
+    if bytes.as_bytes().len() < SHARE_FROM {
+        Bytes::copy_from_slice(bytes.as_bytes())
+    } else {
+        Bytes::from_owner(PyBackedBytes::from(bytes.clone()))
+    }
+}
+
+/// From this size on, copying costs more than giving the object back to Python from another thread.
+const SHARE_FROM: usize = 64 * 1024;

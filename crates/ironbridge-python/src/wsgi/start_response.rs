@@ -1,0 +1,236 @@
+//! start_response and the write callable that it returns (PEP 3333).
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use ironbridge_exchange::{Response, ResponseBody, pipe};
+use pyo3::{
+    Bound, PyAny, PyErr, PyResult, Python,
+    exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError},
+    prelude::*,
+    types::{PyBytes, PyList, PyString, PyTuple},
+};
+
+use super::{
+    heading::Heading,
+    outlet::{Failure, copy_bytes},
+    progress::{Progress, StartError},
+};
+use crate::{engine::scheduler::WaitBy, here::Here};
+
+/// What an application is given as `start_response`, and all that the adapter knows of its response.
+#[pyclass(frozen, module = "ironbridge._native")]
+#[derive(Debug)]
+pub struct StartResponse {
+    here: Here,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    progress: Progress,
+    /// Where body chunks go once the head is out.
+    body: Option<Arc<pipe::Sender>>,
+}
+
+#[pymethods]
+impl StartResponse {
+    #[pyo3(signature = (status, headers, exc_info=None, /))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        status: &Bound<'py, PyString>,
+        headers: &Bound<'py, PyAny>,
+        exc_info: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let this = slf.get();
+        let exc_info = exc_info.filter(|info| !info.is_none());
+        let heading = read_heading(status, headers)?;
+        match this.state().progress.start(heading, exc_info.is_some()) {
+            Ok(()) => slf.getattr(pyo3::intern!(slf.py(), "write")),
+            Err(StartError::TooLate) => Err(reraise(exc_info)),
+            Err(error) => Err(PyAssertionError::new_err(error.to_string())),
+        }
+    }
+
+    /// Sends a piece of the body at once (PEP 3333 "The write() Callable").
+    #[pyo3(signature = (data, /))]
+    fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let data = data.cast::<PyBytes>().map_err(|_| not_bytes("write()", data))?;
+        match self.send(py, copy_bytes(data)) {
+            Ok(()) => Ok(()),
+            // Whoever writes cannot do anything about it, and PEP 3333 has no exception for it; the adapter stops soon.
+            Err(Failure::ClientLeft) => Ok(()),
+            Err(failure) => Err(failure.into_error()),
+        }
+    }
+}
+
+impl StartResponse {
+    /// For one request.
+    pub fn new(here: Here) -> Self {
+        Self { here, state: Mutex::default() }
+    }
+
+    /// The length that the application has promised.
+    pub fn content_length(&self) -> Option<u64> {
+        match &self.state().progress {
+            Progress::Started(heading) => heading.content_length(),
+            _ => None,
+        }
+    }
+
+    /// Whether the head has gone out.
+    pub fn is_sent(&self) -> bool {
+        matches!(self.state().progress, Progress::Sent)
+    }
+
+    /// Whether the body is being streamed.
+    pub fn is_streaming(&self) -> bool {
+        self.state().body.is_some()
+    }
+
+    /// Sends head and body in one. `promise`: the body's length, said in the head where the application has not.
+    ///
+    /// # Errors
+    /// [`Failure::NotStarted`].
+    pub fn send_whole(&self, body: ResponseBody, promise: Option<u64>) -> Result<(), Failure> {
+        let Some(mut heading) = self.state().progress.send() else { return Err(Failure::NotStarted) };
+        warn_of_dropped(&heading);
+        if let Some(length) = promise {
+            heading.promise(length);
+        }
+        self.here.answer(Response { head: heading.build(), body });
+        Ok(())
+    }
+
+    /// Sends a chunk of the body, the head before it if need be; waits while the client has too much to take.
+    ///
+    /// # Errors
+    /// [`Failure::NotStarted`], [`Failure::ClientLeft`].
+    pub fn send(&self, py: Python<'_>, chunk: Bytes) -> Result<(), Failure> {
+        if chunk.is_empty() {
+            return if matches!(self.state().progress, Progress::Waiting) { Err(Failure::NotStarted) } else { Ok(()) };
+        }
+        let body = self.open_body()?;
+        let waker = body.push(chunk).map_err(|_| Failure::ClientLeft)?;
+        self.here.wake(waker);
+        self.settle(py, &body)
+    }
+
+    /// The body is whole.
+    pub fn finish(&self) {
+        let mut state = self.state();
+        state.progress = Progress::Finished;
+        if let Some(body) = state.body.take() {
+            drop(state);
+            self.here.wake(body.finish());
+        }
+    }
+
+    /// The application failed.
+    pub fn fail(&self) {
+        let mut state = self.state();
+        state.progress = Progress::Finished;
+        if let Some(body) = state.body.take() {
+            drop(state);
+            self.here.wake(body.fail(pipe::PipeError::Closed));
+        }
+    }
+
+    fn open_body(&self) -> Result<Arc<pipe::Sender>, Failure> {
+        let mut state = self.state();
+        if let Some(body) = &state.body {
+            return Ok(Arc::clone(body));
+        }
+        let heading = match state.progress.send() {
+            Some(heading) => heading,
+            None if matches!(state.progress, Progress::Waiting) => return Err(Failure::NotStarted),
+            None => return Err(Failure::Over),
+        };
+        let (sender, receiver) = pipe::pipe(WINDOW);
+        let sender = Arc::new(sender);
+        state.body = Some(Arc::clone(&sender));
+        drop(state);
+        warn_of_dropped(&heading);
+        self.here.answer(Response { head: heading.build(), body: ResponseBody::Stream(receiver) });
+        Ok(sender)
+    }
+
+    /// Where nobody else drives the reactor, the chunk is on the wire when this returns; else it is on its way, and
+    /// this waits only while more than [`WINDOW`] bytes are.
+    fn settle(&self, py: Python<'_>, body: &pipe::Sender) -> Result<(), Failure> {
+        let mut unheard = std::task::Context::from_waker(std::task::Waker::noop());
+        if self.here.is_led() && body.poll_ready(&mut unheard).is_ready() {
+            return Ok(());
+        }
+        self.here
+            .wait(py, |cx, by| match by {
+                WaitBy::Leading => body.poll_drained(cx),
+                WaitBy::Parking => body.poll_ready(cx),
+            })
+            .map_err(|_| Failure::ClientLeft)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_heading(status: &Bound<'_, PyString>, headers: &Bound<'_, PyAny>) -> PyResult<Heading> {
+    let invalid = |error: super::heading::HeadingError| PyValueError::new_err(error.to_string());
+    if let Ok(list) = headers.cast_exact::<PyList>() {
+        let mut heading = Heading::new(status.to_str()?, list.len()).map_err(invalid)?;
+        for pair in list.iter() {
+            push_pair(&mut heading, &pair)?;
+        }
+        return Ok(heading);
+    }
+    let mut heading = Heading::new(status.to_str()?, 8).map_err(invalid)?;
+    for pair in headers.try_iter()? {
+        push_pair(&mut heading, &pair?)?;
+    }
+    Ok(heading)
+}
+
+fn push_pair(heading: &mut Heading, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+    let wrong = || PyTypeError::new_err(format!("headers must be (name, value) tuples of two strings, not {pair:?}"));
+    let tuple = pair.cast::<PyTuple>().map_err(|_| wrong())?;
+    if tuple.len() != 2 {
+        return Err(wrong());
+    }
+    let (name, value) = (tuple.get_borrowed_item(0)?, tuple.get_borrowed_item(1)?);
+    let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else { return Err(wrong()) };
+    heading.push(name.to_str()?, value.to_str()?).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// The exception of exc_info, to be raised again because the head has gone out.
+fn reraise(exc_info: Option<&Bound<'_, PyAny>>) -> PyErr {
+    match exc_info.and_then(|info| info.get_item(1).ok()) {
+        Some(exception) if !exception.is_none() => PyErr::from_value(exception),
+        _ => PyRuntimeError::new_err("the response has begun already"),
+    }
+}
+
+/// The error for something else than bytes where the body's bytes belong.
+pub fn not_bytes(whence: &str, item: &Bound<'_, PyAny>) -> PyErr {
+    let kind = item.get_type();
+    let name = kind.name().map_or_else(|_| "unknown".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!("{whence} must give bytes, not {name} (PEP 3333)"))
+}
+
+fn warn_of_dropped(heading: &Heading) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !heading.dropped().is_empty() && !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            headers = heading.dropped().join(", "),
+            "the application sets hop-by-hop headers; they are the server's and are left out (said once)"
+        );
+    }
+}
+
+/// Bytes of a streamed response that may wait for the client.
+const WINDOW: usize = 64 * 1024;

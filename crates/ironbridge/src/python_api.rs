@@ -1,0 +1,329 @@
+//! The Python module `ironbridge._native`: `main`, `serve`, `Server`.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::application;
+use crate::application::search_path::Searched;
+use crate::options::Options;
+use crate::signals::Signals;
+use crate::sources::{self, SourceError, keywords, known};
+use crate::worker::{Controller, Outcome, StartError, Worker, WorkerOptions};
+use crate::{cli, logging};
+
+/// Ironbridge's native part. Use it through the package ``ironbridge``.
+#[pymodule(gil_used = false)]
+pub mod _native {
+    #[pymodule_export]
+    use super::Server;
+    #[pymodule_export]
+    use super::main;
+    #[pymodule_export]
+    use super::serve;
+
+    /// The version of this build.
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "Python's name")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}
+
+/// Run the command line.
+///
+/// Args:
+///     argv: The arguments, without the program's name.
+///
+/// Returns:
+///     The exit code: 0 when all is well, 2 for a mistake in the options, 3 when the application does not load.
+#[pyfunction]
+fn main(py: Python<'_>, argv: Vec<OsString>) -> i32 {
+    cli::run(py, argv)
+}
+
+/// Serve a WSGI application (PEP 3333) until the process is told to stop.
+///
+/// In the main thread, SIGINT (Ctrl-C) and SIGTERM stop the server gracefully: it accepts nothing new and gives requests in
+/// flight ``graceful_timeout`` seconds to finish. A second Ctrl-C ends it at once. In other threads signals are left alone.
+/// Handlers that were installed before are put back afterwards.
+///
+/// Args:
+///     app: The application: a callable, or a string such as ``"shop.wsgi:application"``.
+///     **options: Every option of the command line under its long name, with underscores: ``bind="127.0.0.1:8000"``,
+///         ``threads=64``, ``graceful_timeout=30.0``. ``ironbridge --help`` lists them. ``None`` means "not given". They win over
+///         the environment (``IRONBRIDGE_*``), and that over ``ironbridge.toml``.
+///
+/// Raises:
+///     TypeError: An option does not exist, has a value of the wrong type, or ``app`` is not a WSGI application.
+///     ValueError: An option has a value that it does not take, or ``app`` is a string that names nothing.
+///     OSError: An address cannot be bound.
+///     Exception: Whatever importing the application raises.
+#[pyfunction]
+#[pyo3(signature = (app, **options))]
+fn serve(py: Python<'_>, app: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    let options = read_options(py, "serve", options, &[])?;
+    let (app, options) = load(app, &options)?;
+    let signals = Signals::install(py)?;
+    let worker = match Worker::new(app, &options) {
+        Ok(worker) => worker,
+        Err(error) => {
+            signals.map(|signals| signals.restore(py)).transpose()?;
+            return Err(exception(error));
+        }
+    };
+    cli::announce(&worker.urls());
+    let listening = signals.map(|signals| signals.listen(worker.controller())).transpose()?;
+    let outcome = py.detach(|| worker.run());
+    report(outcome);
+    listening.map_or(Ok(()), |listening| listening.restore(py))
+}
+
+/// A server in the background, for tests and notebooks.
+///
+/// Example:
+///     >>> with ironbridge.Server(app) as server:
+///     ...     urllib.request.urlopen(server.url).read()
+///
+/// It listens on a free port of 127.0.0.1 unless ``bind`` is given, and logs warnings and errors only unless ``log_level``
+/// is. It can be started again after it was stopped. Threads of the application that run longer than ``graceful_timeout`` after
+/// ``stop()`` are left behind.
+///
+/// Args:
+///     app: The application: a callable, or a string such as ``"shop.wsgi:application"``.
+///     **options: As for :func:`serve`.
+///
+/// Raises:
+///     TypeError: An option does not exist, has a value of the wrong type, or ``app`` is not a WSGI application.
+///     ValueError: An option has a value that it does not take, or ``app`` is a string that names nothing.
+///     Exception: Whatever importing the application raises.
+#[pyclass(frozen, module = "ironbridge")]
+#[derive(Debug)]
+pub struct Server {
+    app: Py<PyAny>,
+    options: WorkerOptions,
+    running: std::sync::Mutex<Option<Running>>,
+}
+
+/// A started server.
+#[derive(Debug)]
+struct Running {
+    controller: Controller,
+    urls: Vec<String>,
+    thread: JoinHandle<()>,
+}
+
+#[pymethods]
+impl Server {
+    #[new]
+    #[pyo3(signature = (app, **options))]
+    fn new(app: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let options =
+            read_options(app.py(), "Server", options, &[("bind", "127.0.0.1:0"), ("log_level", "warn")])?;
+        let (app, options) = load(app, &options)?;
+        Ok(Self { app, options, running: std::sync::Mutex::new(None) })
+    }
+
+    /// Bind, and serve from a background thread. Returns when connections are accepted.
+    ///
+    /// Raises:
+    ///     RuntimeError: The server runs already.
+    ///     OSError: An address cannot be bound.
+    fn start(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.lock(py)?.is_some() {
+            return Err(PyRuntimeError::new_err("the server runs already"));
+        }
+        let (app, options) = (this.app.clone_ref(py), this.options.clone());
+        let (ready, started) = mpsc::channel();
+        let body = move || serve_in_background(app, &options, &ready);
+        let thread = thread::Builder::new().name("ironbridge-server".into()).spawn(body)?;
+        let (controller, urls) = py
+            .detach(move || started.recv())
+            .map_err(|_| PyRuntimeError::new_err("the server's thread died"))?
+            .map_err(exception)?;
+        *this.lock(py)? = Some(Running { controller, urls, thread });
+        // Without this, a program that forgets to stop the server would be torn down under its feet.
+        py.import("atexit")?.call_method1("register", (slf.getattr("stop")?,))?;
+        Ok(())
+    }
+
+    /// Stop gracefully, and wait until nothing is in flight any more. Does nothing when the server does not run.
+    fn stop(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(running) = slf.get().lock(py)?.take() else { return Ok(()) };
+        py.import("atexit")?.call_method1("unregister", (slf.getattr("stop")?,))?;
+        py.detach(move || {
+            running.controller.stop();
+            running.thread.join()
+        })
+        .map_err(|_| PyRuntimeError::new_err("the server's thread died"))
+    }
+
+    /// Where the server listens, as a link: ``http://127.0.0.1:41234``. The first of ``urls``.
+    ///
+    /// Raises:
+    ///     RuntimeError: The server does not run.
+    #[getter]
+    fn url(&self, py: Python<'_>) -> PyResult<String> {
+        self.urls(py)?.into_iter().next().ok_or_else(|| PyRuntimeError::new_err("the server does not listen"))
+    }
+
+    /// All links, in the order of ``bind``.
+    ///
+    /// Raises:
+    ///     RuntimeError: The server does not run.
+    #[getter]
+    fn urls(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let running = self.lock(py)?;
+        running
+            .as_ref()
+            .map(|running| running.urls.clone())
+            .ok_or_else(|| PyRuntimeError::new_err("the server does not run"))
+    }
+
+    /// All addresses as ``socket.connect`` takes them: ``("127.0.0.1", 41234)``, or the path of a unix socket.
+    ///
+    /// Raises:
+    ///     RuntimeError: The server does not run.
+    #[getter]
+    fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        self.urls(py)?.iter().map(|url| address(py, url)).collect()
+    }
+
+    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        Self::start(&slf)?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(slf: &Bound<'_, Self>, _exception: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+        Self::stop(slf)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        match self.url(py) {
+            Ok(url) => format!("<ironbridge.Server at {url}>"),
+            Err(_) => "<ironbridge.Server, not running>".to_owned(),
+        }
+    }
+}
+
+impl Server {
+    /// Held for a moment only, and never while Python runs other code.
+    fn lock<'a>(&'a self, _py: Python<'_>) -> PyResult<std::sync::MutexGuard<'a, Option<Running>>> {
+        self.running.lock().map_err(|_| PyRuntimeError::new_err("the server's state is lost"))
+    }
+}
+
+type Started = Result<(Controller, Vec<String>), StartError>;
+
+/// The worker is made in its own thread, so that no part of it ever has to change threads.
+fn serve_in_background(app: Py<PyAny>, options: &WorkerOptions, ready: &mpsc::Sender<Started>) {
+    let worker = match Python::attach(|_| Worker::new(app, options)) {
+        Ok(worker) => worker,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    cli::announce(&worker.urls());
+    if ready.send(Ok((worker.controller(), worker.urls()))).is_ok() {
+        report(worker.run());
+    }
+}
+
+fn report(outcome: Outcome) {
+    if let Outcome::Stuck { threads } = outcome {
+        tracing::warn!("{threads} threads still run application code: left behind");
+    }
+}
+
+/// All sources together; `defaults` are keywords that hold where the caller gives none.
+fn read_options(
+    py: Python<'_>,
+    function: &'static str,
+    given: Option<&Bound<'_, PyDict>>,
+    defaults: &[(&str, &str)],
+) -> PyResult<Options> {
+    let known = known::options();
+    let all = PyDict::new(py);
+    for (name, value) in defaults {
+        all.set_item(name, value)?;
+    }
+    // None counts as not given, but an unknown name is a mistake whatever its value.
+    for (name, value) in given.into_iter().flatten() {
+        if !(value.is_none() && all.contains(&name)?) {
+            all.set_item(name, value)?;
+        }
+    }
+    let highest = keywords::settings(&known, function, Some(&all)).map_err(source_exception)?;
+    let resolved =
+        sources::resolve(&known, highest, std::env::vars_os(), Path::new("")).map_err(source_exception)?;
+    logging::init(resolved.options.log_level, resolved.options.log_format);
+    for warning in &resolved.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(resolved.options)
+}
+
+fn load(app: &Bound<'_, PyAny>, options: &Options) -> PyResult<(Py<PyAny>, WorkerOptions)> {
+    let py = app.py();
+    if let Some(folder) = &options.chdir {
+        std::env::set_current_dir(folder)?;
+    }
+    let loaded = match app.cast::<PyString>() {
+        Ok(name) => {
+            let searched = Searched::extend(py, &options.pythonpath)?;
+            application::load(py, &name.to_string(), options.factory, &searched)
+        }
+        Err(_) => application::adopt(app, options.factory),
+    };
+    Ok((loaded.map_err(|error| error.into_exception(py))?, options.worker()))
+}
+
+fn source_exception(error: SourceError) -> PyErr {
+    match error {
+        SourceError::Unknown { .. } | SourceError::WrongType { .. } => {
+            PyTypeError::new_err(error.to_string())
+        }
+        error => PyValueError::new_err(error.to_string()),
+    }
+}
+
+fn exception(error: StartError) -> PyErr {
+    match error {
+        StartError::Bind(text) => PyOSError::new_err(text),
+        StartError::Config(text) => PyValueError::new_err(text),
+        StartError::App(error) => error,
+    }
+}
+
+/// `http://[::1]:80` as `("::1", 80)`, `unix:/run/x` as `"/run/x"`.
+fn address<'py>(py: Python<'py>, url: &str) -> PyResult<Bound<'py, PyAny>> {
+    let authority = url.split_once("://").map_or(url, |(_, authority)| authority).trim_end_matches('/');
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !url.starts_with("unix:") => {
+            let port: u16 =
+                port.parse().map_err(|_| PyRuntimeError::new_err(format!("{url} has no port")))?;
+            Ok((host.trim_matches(['[', ']']), port).into_pyobject(py)?.into_any())
+        }
+        _ => Ok(url.trim_start_matches("unix:").into_pyobject(py)?.into_any()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_become_addresses() {
+        Python::attach(|py| {
+            let text = |url| address(py, url).unwrap().repr().unwrap().to_string();
+            assert_eq!(text("http://127.0.0.1:8000"), "('127.0.0.1', 8000)");
+            assert_eq!(text("http://[::1]:80/"), "('::1', 80)");
+            assert_eq!(text("unix:/run/x:y.sock"), "'/run/x:y.sock'");
+        });
+    }
+}

@@ -1,0 +1,281 @@
+//! Signals of a server that runs in the main thread.
+//!
+//! Python's own C handler stays in place and writes each signal's number to a socket (`signal.set_wakeup_fd`); a
+//! small thread reads it there. So a signal is heard at once, whatever Python code the main thread is in, and no
+//! code of ours runs inside a signal handler.
+
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict, PyTuple};
+
+use crate::shutdown;
+use crate::worker::Controller;
+
+/// The handlers that are installed. [`Signals::restore`] puts the former ones back.
+#[derive(Debug)]
+pub struct Signals {
+    former: Arc<Former>,
+    installed: Arc<AtomicBool>,
+    // Python writes to it. It closes after Python has been given the former one.
+    writer: UnixStream,
+    reader: UnixStream,
+}
+
+/// What was there before.
+#[derive(Debug)]
+struct Former {
+    handlers: Vec<(i32, Py<PyAny>)>,
+    wakeup_fd: i32,
+}
+
+/// The thread that obeys the signals.
+#[derive(Debug)]
+pub struct Listening {
+    signals: Signals,
+    thread: JoinHandle<()>,
+}
+
+impl Signals {
+    /// Takes over SIGINT, SIGTERM and SIGQUIT. `None` outside the main thread of the main interpreter, where Python does
+    /// not allow it: there the caller's program owns the signals.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    pub fn install(py: Python<'_>) -> PyResult<Option<Self>> {
+        let threading = py.import("threading")?;
+        if !threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?) {
+            return Ok(None);
+        }
+        let (reader, writer) = UnixStream::pair()?;
+        writer.set_nonblocking(true)?;
+        let signal = py.import("signal")?;
+        let quiet = PyDict::new(py);
+        quiet.set_item("warn_on_full_buffer", false)?;
+        let arguments = (writer.as_raw_fd(),);
+        let wakeup_fd = signal.call_method("set_wakeup_fd", arguments, Some(&quiet))?.extract()?;
+        let ignore = |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {};
+        let handler = PyCFunction::new_closure(py, Some(c"ironbridge_signal"), None, ignore)?;
+        let mut handlers = Vec::new();
+        for number in [SIGINT, SIGTERM, SIGQUIT] {
+            handlers.push((number, signal.call_method1("signal", (number, &handler))?.unbind()));
+        }
+        let former = Arc::new(Former { handlers, wakeup_fd });
+        let installed = Arc::new(AtomicBool::new(true));
+        release_in_children(py, &former, &installed)?;
+        Ok(Some(Self { former, installed, writer, reader }))
+    }
+
+    /// Starts to obey: signals that came since [`Signals::install`] are not lost.
+    ///
+    /// # Errors
+    /// The system has no threads or descriptors left.
+    pub fn listen(self, controller: Controller) -> io::Result<Listening> {
+        self.listen_with(move |command| match command {
+            Command::Stop => controller.stop(),
+            Command::Kill => controller.kill(),
+        })
+    }
+
+    fn listen_with(self, worker: impl Fn(Command) + Send + 'static) -> io::Result<Listening> {
+        let reader = self.reader.try_clone()?;
+        let thread =
+            thread::Builder::new().name("ironbridge-signals".into()).spawn(move || obey(reader, &worker))?;
+        Ok(Listening { signals: self, thread })
+    }
+
+    /// Puts the former handlers back.
+    ///
+    /// # Errors
+    /// Python refuses; the remaining handlers are then as they were.
+    pub fn restore(self, py: Python<'_>) -> PyResult<()> {
+        self.installed.store(false, Ordering::Release);
+        self.former.put_back(py, self.former.wakeup_fd)
+    }
+}
+
+impl Former {
+    fn put_back(&self, py: Python<'_>, wakeup_fd: i32) -> PyResult<()> {
+        let signal = py.import("signal")?;
+        signal.call_method1("set_wakeup_fd", (wakeup_fd,))?;
+        for (number, former) in &self.handlers {
+            // None: the handler was not set from Python, and cannot be put back from Python.
+            if !former.is_none(py) {
+                signal.call_method1("signal", (number, former))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A child that the application forks shares our socket: without this, a signal to the child would stop the server, and
+/// would not end the child.
+fn release_in_children(py: Python<'_>, former: &Arc<Former>, installed: &Arc<AtomicBool>) -> PyResult<()> {
+    let (former, installed) = (former.clone(), installed.clone());
+    let release = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| match installed
+        .load(Ordering::Acquire)
+    {
+        true => former.put_back(arguments.py(), NO_WAKEUP_FD),
+        false => Ok(()),
+    };
+    let hook = PyDict::new(py);
+    hook.set_item(
+        "after_in_child",
+        PyCFunction::new_closure(py, Some(c"ironbridge_forked"), None, release)?,
+    )?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&hook)).map(drop)
+}
+
+impl Listening {
+    /// Puts the former handlers back and ends the thread.
+    ///
+    /// # Errors
+    /// As [`Signals::restore`].
+    pub fn restore(self, py: Python<'_>) -> PyResult<()> {
+        let writer = self.signals.writer.try_clone()?;
+        self.signals.restore(py)?;
+        // The reader sees the end of the stream once both ends of ours are shut.
+        writer.shutdown(std::net::Shutdown::Both)?;
+        py.detach(|| self.thread.join())
+            .map_err(|_| pyo3::exceptions::PyRuntimeError::new_err("the signal thread died"))
+    }
+}
+
+/// What the next signal does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Serving,
+    Stopping,
+    Killed,
+}
+
+/// What the worker is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Command {
+    Stop,
+    Kill,
+}
+
+/// What to do about a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Stop,
+    Kill,
+    /// The worker did not end although it was told to: leave without it.
+    Leave,
+    Nothing,
+}
+
+impl State {
+    /// A second SIGTERM changes nothing: process managers send it to a group and to each process of it.
+    const fn on(self, signal: i32) -> (Self, Order) {
+        match (self, signal) {
+            (Self::Serving, SIGINT | SIGTERM) => (Self::Stopping, Order::Stop),
+            (Self::Serving | Self::Stopping, SIGQUIT) | (Self::Stopping, SIGINT) => {
+                (Self::Killed, Order::Kill)
+            }
+            (Self::Killed, SIGINT | SIGQUIT) => (Self::Killed, Order::Leave),
+            _ => (self, Order::Nothing),
+        }
+    }
+}
+
+fn obey(mut reader: UnixStream, worker: &impl Fn(Command)) {
+    let mut state = State::Serving;
+    let mut byte = [0];
+    loop {
+        match reader.read(&mut byte) {
+            Ok(1) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            // Killed, but the worker is still there: the main thread is inside application code.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                shutdown::leave_at_once(0);
+            }
+            _ => return,
+        }
+        let (next, order) = state.on(i32::from(byte[0]));
+        state = next;
+        carry_out(order, byte[0].into(), worker, &reader);
+    }
+}
+
+fn carry_out(order: Order, signal: i32, worker: &impl Fn(Command), reader: &UnixStream) {
+    match order {
+        Order::Stop => {
+            tracing::info!(
+                "{}: stopping, finishing requests in flight (again Ctrl-C: at once)",
+                name(signal)
+            );
+            worker(Command::Stop);
+        }
+        Order::Kill => {
+            tracing::info!("{}: stopping at once", name(signal));
+            let _ = reader.set_read_timeout(Some(KILL_GRACE));
+            worker(Command::Kill);
+        }
+        Order::Leave => shutdown::leave_at_once(0),
+        Order::Nothing => {}
+    }
+}
+
+const fn name(signal: i32) -> &'static str {
+    match signal {
+        SIGINT => "SIGINT",
+        SIGTERM => "SIGTERM",
+        _ => "SIGQUIT",
+    }
+}
+
+/// What `signal.set_wakeup_fd` takes for "none".
+const NO_WAKEUP_FD: i32 = -1;
+
+const SIGINT: i32 = libc::SIGINT;
+const SIGTERM: i32 = libc::SIGTERM;
+const SIGQUIT: i32 = libc::SIGQUIT;
+
+/// How long a worker may take to end after it was told to do so at once.
+const KILL_GRACE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn orders(signals: &[i32]) -> Vec<Order> {
+        let mut state = State::Serving;
+        let mut order = |signal: &i32| {
+            let (next, order) = state.on(*signal);
+            state = next;
+            order
+        };
+        signals.iter().map(&mut order).collect()
+    }
+
+    #[test]
+    fn the_second_interrupt_ends_at_once_and_a_second_sigterm_does_nothing() {
+        assert_eq!(orders(&[SIGINT, SIGINT, SIGINT]), [Order::Stop, Order::Kill, Order::Leave]);
+        assert_eq!(orders(&[SIGTERM, SIGTERM, SIGINT]), [Order::Stop, Order::Nothing, Order::Kill]);
+        assert_eq!(orders(&[SIGINT, SIGTERM]), [Order::Stop, Order::Nothing]);
+        assert_eq!(orders(&[SIGQUIT, SIGTERM]), [Order::Kill, Order::Nothing]);
+    }
+
+    #[test]
+    fn handlers_are_put_back() {
+        Python::attach(|py| {
+            let signal = py.import("signal").unwrap();
+            let current = || signal.call_method1("getsignal", (SIGTERM,)).unwrap();
+            // In a test this is rarely Python's main thread, and then nothing may change.
+            let before = current();
+            if let Some(signals) = Signals::install(py).unwrap() {
+                assert!(!current().is(&before));
+                signals.listen_with(|_| {}).unwrap().restore(py).unwrap();
+            }
+            assert!(current().eq(&before).unwrap());
+        });
+    }
+}

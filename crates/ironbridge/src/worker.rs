@@ -1,0 +1,222 @@
+//! A worker: front end, engine and application put together, from bound sockets to the last response.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ironbridge_http::{
+    access_log::AccessLog,
+    config::HttpConfig,
+    counters::Counters,
+    journal::Journal,
+    listener::{Listener, addresses},
+    options::HttpOptions,
+    server::{Drain, serve},
+};
+use ironbridge_python::{options::PythonOptions, worker::Engine};
+use pyo3::prelude::*;
+
+/// What a worker is told.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// The front end's options.
+    pub http: HttpOptions,
+    /// The Python side's options.
+    pub python: PythonOptions,
+    /// How long requests in flight may take to finish when the worker stops.
+    pub graceful_timeout: Duration,
+}
+
+/// Why a worker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be bound: one line for the user.
+    #[error("{0}")]
+    Bind(String),
+    /// Options that cannot be obeyed: one line for the user.
+    #[error("{0}")]
+    Config(String),
+    /// The application cannot be used.
+    #[error("{0}")]
+    App(PyErr),
+}
+
+/// A worker that is bound and ready, but does not serve yet.
+pub struct Worker {
+    engine: Engine,
+    listeners: Vec<Listener>,
+    config: HttpConfig,
+    journal: Arc<Journal>,
+    controller: Controller,
+    graceful_timeout: Duration,
+}
+
+/// Stops a running worker, from any thread.
+#[derive(Debug, Clone)]
+pub struct Controller {
+    drain: Drain,
+    ending: Arc<Ending>,
+}
+
+/// What the thread that waits for the worker's end waits for.
+#[derive(Debug, Default)]
+struct Ending {
+    stage: Mutex<Stage>,
+    changed: Condvar,
+    killed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Stage {
+    /// Since when the worker drains.
+    draining: Option<Instant>,
+    /// The last connection has closed.
+    drained: bool,
+}
+
+/// How a worker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing runs any more.
+    Finished,
+    /// Some Python threads still run application code.
+    Stuck {
+        /// How many.
+        threads: usize,
+    },
+}
+
+impl Worker {
+    /// Binds and builds everything; nothing is served yet.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn new(app: Py<PyAny>, options: &WorkerOptions) -> Result<Self, StartError> {
+        let port = std::env::var("PORT").ok();
+        let listeners = addresses(&options.http, port.as_deref())
+            .and_then(|addresses| {
+                addresses.iter().map(|address| Listener::bind(address, &options.http)).collect()
+            })
+            .map_err(|error| StartError::Bind(error.to_string()))?;
+        let access_log =
+            AccessLog::open(&options.http).map_err(|error| StartError::Config(error.to_string()))?;
+        let engine = Python::attach(|py| Engine::new(py, app, &options.python)).map_err(StartError::App)?;
+        Ok(Self {
+            engine,
+            listeners,
+            config: HttpConfig::from(&options.http),
+            journal: Arc::new(Journal { counters: Arc::new(Counters::default()), access_log }),
+            controller: Controller { drain: Drain::new(), ending: Arc::default() },
+            graceful_timeout: options.graceful_timeout,
+        })
+    }
+
+    /// Whether the options can be obeyed, as far as that can be told without binding.
+    ///
+    /// # Errors
+    /// [`StartError::Config`].
+    pub fn check(_options: &WorkerOptions) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn urls(&self) -> Vec<String> {
+        self.listeners.iter().map(Listener::url).collect()
+    }
+
+    /// A handle that stops it.
+    pub fn controller(&self) -> Controller {
+        self.controller.clone()
+    }
+
+    /// Serves until stopped. The caller is detached from Python.
+    pub fn run(self) -> Outcome {
+        let Self { engine, listeners, config, journal, controller, graceful_timeout } = self;
+        let listeners = {
+            let _context = engine.enter();
+            listeners.into_iter().map(Listener::into_tokio).collect::<Result<Vec<_>, _>>()
+        };
+        let listeners = match listeners {
+            Ok(listeners) => listeners,
+            Err(error) => {
+                tracing::error!(%error, "cannot listen");
+                return Outcome::Finished;
+            }
+        };
+        let serving =
+            serve(listeners, config, Arc::clone(&journal), engine.service(), controller.drain.clone());
+        let ending = Arc::clone(&controller.ending);
+        engine.spawn(async move {
+            serving.await;
+            ending.change(|stage| stage.drained = true);
+        });
+        engine.start();
+        let drained = controller.ending.wait(graceful_timeout);
+        if !drained {
+            tracing::warn!("the grace period is over; requests in flight are cut off");
+        }
+        let patience =
+            if controller.ending.killed.load(Ordering::SeqCst) { Duration::ZERO } else { LAST_PATIENCE };
+        let threads = engine.stop(patience);
+        if let Some(log) = &journal.access_log {
+            log.flush(LAST_PATIENCE);
+        }
+        if threads == 0 { Outcome::Finished } else { Outcome::Stuck { threads } }
+    }
+}
+
+impl Controller {
+    /// Stops gracefully: accepts nothing new, finishes what is in flight.
+    pub fn stop(&self) {
+        self.ending.change(|stage| {
+            stage.draining.get_or_insert_with(Instant::now);
+        });
+        self.drain.begin();
+    }
+
+    /// Stops at once.
+    pub fn kill(&self) {
+        self.ending.killed.store(true, Ordering::SeqCst);
+        self.stop();
+    }
+}
+
+impl Ending {
+    fn change(&self, change: impl FnOnce(&mut Stage)) {
+        change(&mut self.stage.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    /// Waits until the last connection has closed (`true`), or `grace` is over or the worker is killed (`false`).
+    fn wait(&self, grace: Duration) -> bool {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if stage.drained {
+                return true;
+            }
+            if self.killed.load(Ordering::SeqCst) {
+                return false;
+            }
+            let left = match stage.draining {
+                None => None,
+                Some(since) => match grace.checked_sub(since.elapsed()) {
+                    Some(left) if !left.is_zero() => Some(left),
+                    _ => return false,
+                },
+            };
+            stage = match left {
+                None => self.changed.wait(stage).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    self.changed.wait_timeout(stage, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+/// How long threads that should have nothing to do any more may take to end.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,119 @@
+"""Types of the options that `serve()` and `Server()` take.
+
+Made from the options' definition: `ironbridge --generate types`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+__all__ = ["Options"]
+
+
+class Options(TypedDict, total=False):
+    """Every option under its long name. Times are seconds, sizes bytes (or text such as "64K")."""
+
+    factory: bool
+    """APP names a function that takes no arguments and returns the application."""
+
+    chdir: str | os.PathLike[str]
+    """Change to this folder first. It is where modules are searched and where relative paths start."""
+
+    pythonpath: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    """Folder in which Python modules are searched, after the current one. May be given several times."""
+
+    config: str | os.PathLike[str]
+    """Read options from this TOML file, instead of ironbridge.toml or pyproject.toml."""
+
+    graceful_timeout: float
+    """Seconds that requests in flight may take to finish when the server stops."""
+
+    log_level: Literal["trace", "debug", "info", "warn", "error"]
+    """Least important log messages that are shown."""
+
+    log_format: Literal["human", "json"]
+    """Format of the log on the standard error output."""
+
+    bind: str | Sequence[str]
+    """Address to listen on: HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or fd://N. May be given several
+    times. Port 0 takes a free port. Without this option: 127.0.0.1:8000, or 0.0.0.0:$PORT where PORT is
+    set."""
+
+    unix_socket_mode: int | str
+    """Permission bits of unix sockets, octal."""
+
+    unix_socket_group: str
+    """Group that owns unix sockets: a name or a number."""
+
+    backlog: int
+    """Connections that the kernel may hold for us until we accept them."""
+
+    max_connections: int
+    """Connections open at once; further ones wait in the backlog."""
+
+    limit_request_line: int | str
+    """Longest request line in bytes; beyond it 414."""
+
+    limit_request_head: int | str
+    """Longest header block in bytes; beyond it 431."""
+
+    limit_request_fields: int
+    """Most header lines in a request; beyond it 431."""
+
+    limit_request_body: int | str
+    """Largest request body in bytes (K, M, G suffixes); beyond it 413. 0: no limit."""
+
+    header_timeout: float
+    """Seconds for a request's head to arrive whole."""
+
+    body_timeout: float
+    """Seconds for which a request body may stay below --body-min-rate."""
+
+    body_min_rate: int | str
+    """Bytes per second that a request body must reach over each --body-timeout."""
+
+    keep_alive: float
+    """Seconds that an idle connection is kept for its next request. 0: close after each response."""
+
+    write_timeout: float
+    """Seconds for which a client may take no byte of its response."""
+
+    request_buffering: Literal["stream", "full"]
+    """What happens to request bodies larger than --request-buffer: "stream" starts the application and
+    passes the rest on as it arrives; "full" collects all of it in a temporary file first."""
+
+    request_buffer: int | str
+    """Bytes of a request body that are read ahead in memory before the application starts."""
+
+    no_server_header: bool
+    """Leave out the Server header."""
+
+    no_date_header: bool
+    """Leave out the Date header."""
+
+    health_path: str
+    """Path that the server answers itself with 200 while it is healthy, without Python."""
+
+    access_log: str | os.PathLike[str]
+    """Write a line per request to this file, or to the standard output ("-")."""
+
+    access_log_format: Literal["common", "combined", "json"]
+    """Format of the access log."""
+
+    threads: int
+    """Most Python threads that run requests at once. They start when needed, so a high number costs
+    nothing."""
+
+    thread_idle_timeout: float
+    """Seconds after which a Python thread that had nothing to do ends."""
+
+    queue_size: int
+    """Most requests that wait for a Python thread; beyond it 503 with Retry-After."""
+
+    queue_timeout: float
+    """Seconds that a request may wait for a Python thread; beyond it 503 with Retry-After. 0: no limit."""
+
+    root_path: str
+    """URL path that the application is mounted at: WSGI's SCRIPT_NAME. Requests outside it get 404."""

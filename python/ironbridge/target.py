@@ -1,0 +1,211 @@
+"""A known WSGI application for load-testing harnesses: `ironbridge ironbridge.target:wsgi`.
+
+It does as little as plain Python can, so that a harness measures the server. Each path says what it costs; the
+numbers in paths choose sizes and times. Any method is answered. `docs/targets.md` has commands for harnesses.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from collections.abc import Callable, Iterable, Iterator
+
+    Route = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
+    NumberedRoute = Callable[[WSGIEnvironment, StartResponse, str], Iterable[bytes]]
+
+__all__ = ["wsgi"]
+
+
+def wsgi(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answers one request (PEP 3333).
+
+    Paths:
+        /: this list, as text.
+        /plaintext: `Hello, world!`, text/plain.
+        /json: `{"message": "Hello, world!"}`, serialised for each request.
+        /bytes/N: N bytes with a Content-Length; N up to 1 GiB.
+        /stream/N: N chunks of 1024 bytes from a generator, without a Content-Length; N up to 1048576.
+        /sleep/MS: blocks for MS milliseconds without using the CPU; MS up to 60000, fractions allowed.
+        /cpu/MS: computes in pure Python until the thread has used MS milliseconds of CPU time; likewise.
+        /echo: the request's body, with its Content-Type.
+        /headers/N: N header fields beside Content-Type and Content-Length, and 1024 bytes; N up to 1000.
+        /status/N: an answer with status N, from 200 to 599.
+
+    Args:
+        environ: The request.
+        start_response: Takes the status and the headers.
+
+    Returns:
+        The body. An unknown path has status 404, a number out of its range 400.
+    """
+    path = environ.get("PATH_INFO", "")
+    route = _ROUTES.get(path)
+    if route is not None:
+        return route(environ, start_response)
+    kind, _, number = path[1:].partition("/")
+    numbered = _NUMBERED_ROUTES.get(kind)
+    if numbered is None:
+        return _text(start_response, "404 Not Found", b"no such path; / lists them\n")
+    try:
+        return numbered(environ, start_response, number)
+    except _OutOfRange as refusal:
+        return _text(start_response, "400 Bad Request", f"/{kind}: {refusal}\n".encode("latin-1", "replace"))
+
+
+# The headers are a new list for each response: the server may change it (PEP 3333, "The start_response() Callable").
+
+
+def _plaintext(_: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    start_response("200 OK", [_TEXT, _HELLO_LENGTH])
+    return [_HELLO]
+
+
+def _json(_: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    body = json.dumps({"message": "Hello, world!"}).encode()
+    start_response("200 OK", [_JSON, ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _echo(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    length = environ.get("CONTENT_LENGTH")
+    # A chunked request has no length; servers that mark the end of the body say so.
+    size = int(length) if length else -1 if environ.get("wsgi.input_terminated") else 0
+    body = environ["wsgi.input"].read(size)
+    kind = environ.get("CONTENT_TYPE") or "application/octet-stream"
+    start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _index(_: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    return _text(start_response, "200 OK", _INDEX)
+
+
+def _bytes(_: WSGIEnvironment, start_response: StartResponse, number: str) -> Iterable[bytes]:
+    size = _whole(number, 0, _MOST_BYTES)
+    start_response("200 OK", [_BINARY, ("Content-Length", str(size))])
+    return [_pattern(size)] if size <= _MOST_IN_ONE_PIECE else _pieces(size)
+
+
+def _stream(_: WSGIEnvironment, start_response: StartResponse, number: str) -> Iterator[bytes]:
+    count = _whole(number, 0, _MOST_CHUNKS)
+    start_response("200 OK", [_BINARY])
+    return (_KIBIBYTE for _ in range(count))
+
+
+def _sleep(_: WSGIEnvironment, start_response: StartResponse, number: str) -> list[bytes]:
+    time.sleep(_milliseconds(number))
+    return _text(start_response, "200 OK", b"slept\n")
+
+
+def _cpu(_: WSGIEnvironment, start_response: StartResponse, number: str) -> list[bytes]:
+    end = time.thread_time() + _milliseconds(number)
+    # The clock is a system call: look at it after some tens of microseconds of computing.
+    while time.thread_time() < end:
+        for value in range(500):
+            _ = value * value
+    return _text(start_response, "200 OK", b"computed\n")
+
+
+def _headers(_: WSGIEnvironment, start_response: StartResponse, number: str) -> list[bytes]:
+    start_response("200 OK", [_BINARY, _KIBIBYTE_LENGTH, *_fields(_whole(number, 0, _MOST_FIELDS))])
+    return [_KIBIBYTE]
+
+
+def _status(_: WSGIEnvironment, start_response: StartResponse, number: str) -> list[bytes]:
+    code = _whole(number, 200, 599)
+    phrase = HTTPStatus(code).phrase if code in _KNOWN_STATUSES else "Unassigned"
+    if code in (204, 304):
+        start_response(f"{code} {phrase}", [])
+        return []
+    return _text(start_response, f"{code} {phrase}", f"{code} {phrase}\n".encode())
+
+
+def _text(start_response: StartResponse, status: str, body: bytes) -> list[bytes]:
+    start_response(status, [_TEXT, ("Content-Length", str(len(body)))])
+    return [body]
+
+
+@lru_cache(maxsize=8)
+def _pattern(size: int) -> bytes:
+    """`size` bytes in which each byte tells its offset modulo 64."""
+    return (_ALPHABET * (size // len(_ALPHABET) + 1))[:size]
+
+
+def _pieces(size: int) -> Iterator[bytes]:
+    piece = _pattern(_MOST_IN_ONE_PIECE)
+    for _ in range(size // len(piece)):
+        yield piece
+    yield piece[: size % len(piece)]
+
+
+@lru_cache(maxsize=64)
+def _fields(count: int) -> tuple[tuple[str, str], ...]:
+    return tuple((f"X-Header-{index}", f"value-of-header-{index}") for index in range(1, count + 1))
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 12 and least <= int(text) <= most:
+        return int(text)
+    raise _OutOfRange(f"expected a whole number from {least} to {most}")
+
+
+def _milliseconds(text: str) -> float:
+    """The seconds that `text`, a number of milliseconds, means."""
+    digits = text.replace(".", "", 1)
+    if digits.isascii() and digits.isdigit() and len(text) <= 12 and float(text) <= _MOST_MILLISECONDS:
+        return float(text) / 1000
+    raise _OutOfRange(f"expected a number of milliseconds from 0 to {_MOST_MILLISECONDS}")
+
+
+class _OutOfRange(Exception):
+    """A number in a path that the path does not take."""
+
+
+_MOST_BYTES = 1 << 30
+_MOST_IN_ONE_PIECE = 1 << 22
+_MOST_CHUNKS = 1 << 20
+_MOST_MILLISECONDS = 60_000
+_MOST_FIELDS = 1000
+_KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
+
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-\n"
+_HELLO = b"Hello, world!"
+_HELLO_LENGTH = ("Content-Length", str(len(_HELLO)))
+_KIBIBYTE = _pattern(1024)
+_KIBIBYTE_LENGTH = ("Content-Length", str(len(_KIBIBYTE)))
+_TEXT = ("Content-Type", "text/plain; charset=utf-8")
+_JSON = ("Content-Type", "application/json")
+_BINARY = ("Content-Type", "application/octet-stream")
+_INDEX = f"""Targets for load tests:
+/plaintext   {_HELLO.decode()}
+/json        a small JSON object, serialised for each request
+/bytes/N     N bytes with a Content-Length; N from 0 to {_MOST_BYTES}
+/stream/N    N chunks of 1024 bytes from a generator, without a Content-Length; N from 0 to {_MOST_CHUNKS}
+/sleep/MS    blocks for MS milliseconds, without the CPU; MS from 0 to {_MOST_MILLISECONDS}, fractions allowed
+/cpu/MS      computes in pure Python for MS milliseconds of CPU time; likewise
+/echo        the request's body
+/headers/N   N header fields beside Content-Type and Content-Length, and 1024 bytes; N from 0 to {_MOST_FIELDS}
+/status/N    an answer with status N, from 200 to 599
+""".encode()
+
+_ROUTES: dict[str, Route] = {
+    "/plaintext": _plaintext,
+    "/json": _json,
+    "/echo": _echo,
+    "/": _index,
+    "": _index,
+}
+_NUMBERED_ROUTES: dict[str, NumberedRoute] = {
+    "bytes": _bytes,
+    "stream": _stream,
+    "sleep": _sleep,
+    "cpu": _cpu,
+    "headers": _headers,
+    "status": _status,
+}

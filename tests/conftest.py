@@ -1,0 +1,130 @@
+"""Fixtures for tests over real sockets. Servers are shared where their options allow it; keys keep tests apart."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).with_name("wsgi")))
+
+import apps
+from serving import ServerProcess
+from wsgi_site import APPS_FOLDER, Site
+
+TEST_SECONDS = 60
+Serve = Callable[..., Site]
+_running: dict[ServerProcess, int] = {}
+"""Servers that run now, and the length that their logs had when the current test began."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "uses(name, plain_only=''): the WSGI application that a test is about")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs tests that take `site` unwrapped and under wsgiref's validator, unless their application forbids it."""
+    if "site" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker("uses")
+    assert mark is not None, f"{metafunc.function.__name__} names no application"
+    wrappings = ["plain"]
+    if not mark.kwargs.get("plain_only") and mark.args[0] not in apps.BREAKS_PEP_3333:
+        wrappings.append("validated")
+    metafunc.parametrize("site", wrappings, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Shows what the servers logged during a test that fails."""
+    if call.when == "setup":
+        for server in _running:
+            _running[server] = 0 if call.excinfo else len(server.log())
+    report: Any = yield
+    if report.failed:
+        report.sections += [
+            (f"log of the server (pid {server.pid})", server.log()[start:]) for server, start in _running.items()
+        ]
+    return report
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """The shared server, the application that the test's `uses` names, and a key for this test."""
+    mark = request.node.get_closest_marker("uses")
+    assert mark.args[0] in apps.APPLICATIONS, f"there is no application {mark.args[0]}"
+    found = Site(request.getfixturevalue(f"{request.param}_server"), mark.args[0])
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def http_site(plain_server: ServerProcess) -> Iterator[Site]:
+    """The shared server, for tests of HTTP itself."""
+    found = Site(plain_server)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def plain_server() -> Iterator[ServerProcess]:
+    """A server with default options that runs the applications as they are."""
+    yield from _session_server("apps:application")
+
+
+@pytest.fixture(scope="session")
+def validated_server() -> Iterator[ServerProcess]:
+    """A server with default options that runs the applications under wsgiref's validator."""
+    for server in _session_server("apps:validated"):
+        yield server
+        assert "garbage collected without being closed" not in server.log()
+
+
+@pytest.fixture(scope="module")
+def serve_module() -> Iterator[Serve]:
+    """As `serve`, for servers that live as long as the tests of a file."""
+    with ExitStack() as stack:
+        yield _starter(stack)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers with options of their own: `serve("--threads=1")`. Each must end with exit code 0."""
+    with ExitStack() as stack:
+        yield _starter(stack)
+
+
+def _starter(stack: ExitStack) -> Serve:
+    def start(*options: str, **settings: Any) -> Site:
+        server = ServerProcess.start("apps:application", *options, cwd=APPS_FOLDER, **settings)
+        _enter(stack, server)
+        site = Site(server)
+        stack.callback(site.close)
+        return site
+
+    return start
+
+
+def _session_server(app: str) -> Iterator[ServerProcess]:
+    environment = {"CONFORMANCE_SECRET": "must not reach environ"}
+    with ExitStack() as stack:
+        server = ServerProcess.start(app, cwd=APPS_FOLDER, env=environment)
+        _enter(stack, server)
+        yield server
+
+
+def _enter(stack: ExitStack, server: ServerProcess) -> None:
+    stack.enter_context(server)
+    _running[server] = 0
+    stack.callback(_running.pop, server)
