@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,9 @@ def graph(metadata: dict[str, Any]) -> Graph:
     found: Graph = {}
     for node in metadata["resolve"]["nodes"]:
         used = found.setdefault(names[node["id"]], set())
-        used.update(names[to["pkg"]] for to in node["deps"] if any(kind["kind"] != "dev" for kind in to["dep_kinds"]))
+        used.update(
+            names[to["pkg"]] for to in node["deps"] if any(kind["kind"] != "dev" for kind in to["dep_kinds"])
+        )
     return found
 
 
@@ -118,11 +119,20 @@ def test_unsafe_code_lies_only_in_files_named_for_it() -> None:
     found = {
         f"{path.relative_to(ROOT)}:{number}"
         for path in CRATES.rglob("*.rs")
-        if path.name not in ("ffi.rs", "sys.rs") and not {"ffi", "sys", "target"} & {part.name for part in path.parents}
+        if path.name not in ("ffi.rs", "sys.rs")
+        and not {"ffi", "sys", "target"} & {part.name for part in path.parents}
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if unsafe.search(line.split("//")[0])
     }
     assert found == set()
+
+
+def test_the_reader_of_licences_knows_and_or_and_brackets() -> None:
+    assert _allowed("(MIT OR GPL-3.0) AND Unicode-3.0")
+    assert _allowed("MIT/GPL-3.0")
+    assert _allowed("Apache-2.0 WITH LLVM-exception OR GPL-3.0")
+    assert not _allowed("MIT AND GPL-3.0")
+    assert not _allowed("none")
 
 
 def _below(graph: Graph, crate: str) -> set[str]:
@@ -137,24 +147,11 @@ def _below(graph: Graph, crate: str) -> set[str]:
 
 
 def _allowed(expression: str) -> bool:
-    """Whether an SPDX expression, or one of its alternatives, needs only licences of the list."""
-    return any(
-        all(part in LICENCES for part in _parts(alternative, "AND"))
-        for alternative in _parts(expression.replace("/", " OR "), "OR")
-    )
-
-
-def _parts(expression: str, word: str) -> Iterator[str]:
-    # Depth counts brackets, so that "(A OR B) AND C" is split at the word outside them.
-    depth, part = 0, ""
-    for token in re.findall(r"[()]|[^()\s]+", expression):
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        if token == word and depth == 0:
-            yield part.strip(" ()")
-            part = ""
-        else:
-            part += f" {token}"
-    yield part.strip(" ()")
+    """Whether an SPDX expression can be met with licences of the list alone."""
+    words = {"AND": "and", "OR": "or", "(": "(", ")": ")"}
+    tokens = re.findall(r"[()]|[^()\s]+(?: WITH [^()\s]+)?", expression.replace("/", " OR "))
+    # Nothing but True, False, and, or and brackets is left to evaluate.
+    return bool(eval(" ".join(words.get(token) or str(token in LICENCES) for token in tokens)))
 
 
 def _run(*command: str) -> str:

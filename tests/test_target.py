@@ -197,12 +197,25 @@ def test_the_installed_server_serves_every_path() -> None:
     with ServerProcess.start("ironbridge.target:wsgi", "--threads=4") as server:
         connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
         seen = {}
-        for path in ("/", "/plaintext", "/json", "/bytes/70000", "/stream/70", "/sleep/1", "/cpu/1", "/headers/50"):
+        for path in (
+            "/",
+            "/plaintext",
+            "/json",
+            "/bytes/70000",
+            "/stream/70",
+            "/sleep/1",
+            "/cpu/1",
+            "/headers/50",
+        ):
             connection.request("GET", path)
             response = connection.getresponse()
             seen[path] = response.status, len(response.read())
         assert {status for status, _ in seen.values()} == {200}
-        assert (seen["/bytes/70000"][1], seen["/stream/70"][1], seen["/headers/50"][1]) == (70_000, 71_680, 1024)
+        assert (seen["/bytes/70000"][1], seen["/stream/70"][1], seen["/headers/50"][1]) == (
+            70_000,
+            71_680,
+            1024,
+        )
         connection.request("POST", "/echo", body=iter([b"chunk", b"ed"]), encode_chunked=True)
         assert connection.getresponse().read() == b"chunked"
         connection.close()

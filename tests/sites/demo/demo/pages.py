@@ -46,7 +46,9 @@ def stream_lines(request: HttpRequest) -> StreamingHttpResponse:
             if index < count:
                 time.sleep(delay)
 
-    return StreamingHttpResponse(lines(), content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
+    return StreamingHttpResponse(
+        lines(), content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"}
+    )
 
 
 def stream_csv(request: HttpRequest) -> StreamingHttpResponse:
@@ -58,7 +60,9 @@ def stream_csv(request: HttpRequest) -> StreamingHttpResponse:
         yield writer.writerow(["row", "square", "text"])
         for first in range(1, rows + 1, 500):
             last = min(first + 500, rows + 1)
-            yield "".join(writer.writerow([row, row * row, f'row "{row}", quoted']) for row in range(first, last))
+            yield "".join(
+                writer.writerow([row, row * row, f'row "{row}", quoted']) for row in range(first, last)
+            )
 
     headers = {"Content-Disposition": 'attachment; filename="rows.csv"'}
     return StreamingHttpResponse(table(), content_type="text/csv; charset=utf-8", headers=headers)
