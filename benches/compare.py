@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benches import instructions, machine, syscalls
 from benches.counters import Meter
-from benches.environment import APPS, Environment
+from benches.environment import IMPORT_PATH, Environment
 from benches.load import LoadClient, LoadFailed
 from benches.process import ServerFailed, ServerProcess, free_port
-from benches.rows import Row
+from benches.rows import ROWS, Row
 from benches.servers import BASELINE, SERVERS, Server
 
 Figures = dict[str, float]
@@ -87,8 +87,10 @@ class _Bench:
         return {"key": row.key, "title": row.title, "load": _load(row), "results": results, "errors": errors}
 
     def _takes_part(self, server: Server, row: Row) -> bool:
-        special = server.key in {key for key in _special()}
-        return server.package in self.environment.versions and (not special or server.key in row.extra)
+        if server.package not in self.environment.versions or server.key in row.without:
+            return False
+        special = {key for other in ROWS for key in other.extra}
+        return server.key in row.extra or server.key not in special
 
     def _time(self, server: Server, row: Row) -> Figures:
         settings = self.settings
@@ -166,13 +168,6 @@ def _summary(key: str, rounds: dict[str, list[Figures]], counts: dict[str, dict[
     return {**medians, **counts.get(key, {}), "cpu_ratio": ratio, "rounds": mine}
 
 
-def _special() -> Iterator[str]:
-    from benches.rows import ROWS
-
-    for row in ROWS:
-        yield from row.extra
-
-
 def _describe(server: Server) -> Result:
     return {"label": server.label, "package": server.package, "threads": server.threads, "note": server.note}
 
@@ -185,8 +180,11 @@ def _load(row: Row) -> Result:
 
 
 def _database(environment: Environment, folder: Path) -> dict[str, str]:
-    environ = {"BENCH_DATABASE": str(folder / "bench.sqlite3")}
-    subprocess.run([environment.python, str(APPS / "django_app.py")], env=environ, check=True)
+    """Has the Django site make its database, before servers with several processes all try to."""
+    environ = {"BENCH_VAR": str(folder)}
+    path = os.pathsep.join(map(str, IMPORT_PATH))
+    command = [environment.python, "-c", "import bench.wsgi"]
+    subprocess.run(command, env={**os.environ, **environ, "PYTHONPATH": path}, check=True)
     return environ
 
 

@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[1]
 OUT = ROOT / "benches" / "out"
 APPS = ROOT / "benches" / "apps"
 
+# Where the applications of the rows are found.
+IMPORT_PATH = (APPS, ROOT / "tests" / "sites" / "flask_site", ROOT / "tests" / "sites" / "bench_django")
+
 _HOME = ROOT / ".venvs" / "bench"
 _RIVALS = ("granian", "gunicorn", "waitress", "uWSGI", "bjoern", "fastpysgi", "freastal")
 _FRAMEWORKS = ("Flask", "Django")

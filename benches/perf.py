@@ -47,7 +47,7 @@ class PerfCounter:
         # Started disabled, and told over a pipe: the counts then hold nothing but the run.
         command = ["perf", "stat", "-x", ";", "-e", ",".join(self._events), "--delay", "-1", "-o", str(folder / "out")]
         command += ["--control", f"fifo:{folder}/control,{folder}/acknowledge"]
-        self._process = subprocess.Popen([*command, "-p", ",".join(map(str, self._pids))])
+        self._process = subprocess.Popen([*command, "-p", ",".join(map(str, self._pids))], stderr=subprocess.DEVNULL)
         self._control = (folder / "control").open("w")
         self._acknowledge = (folder / "acknowledge").open()
         return self

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from benches.environment import APPS
+from benches.environment import IMPORT_PATH
 
 SERVER_CORE = 0
 LOAD_CORE = 1
@@ -64,7 +64,12 @@ class ServerProcess:
 
     def __enter__(self) -> ServerProcess:
         self._log = tempfile.TemporaryFile()
-        environ = {**os.environ, "PYTHONPATH": str(APPS), "PYTHONDONTWRITEBYTECODE": "1", **self.environ}
+        environ = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, IMPORT_PATH)),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **self.environ,
+        }
         with on_core(SERVER_CORE):
             # A session of its own, so that all of its processes can be found, and ended.
             self._process = subprocess.Popen(

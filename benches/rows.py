@@ -19,6 +19,7 @@ class Row:
         latency_of: The request whose latencies count; "" for all.
         heavy: A request costs milliseconds: no instructions are counted.
         extra: Servers measured in this row only.
+        without: Servers not measured in this row.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Row:
     latency_of: str = ""
     heavy: bool = False
     extra: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 def get(path: str, *fields: str) -> bytes:
@@ -82,11 +84,18 @@ ROWS = (
     Row("headers", "20 request, 10 response headers, 1 KB", _TARGET, Load(_one("/headers/8", *_BROWSER))),
     Row("post", "POST 10 KB, echoed", _TARGET, Load((Request("all", post("/echo", b"x" * 10_240)),))),
     Row("megabyte", "1 MB response", _TARGET, Load(_one("/bytes/1048576"))),
-    Row("flask", "Flask JSON", "flask_app:wsgi", Load(_one("/json/7"))),
-    Row("django", "Django view with sqlite", "django_app:wsgi", Load(_one("/books/7"))),
+    Row("flask", "Flask JSON", "app:app", Load(_one("/json"))),
+    Row("django", "Django view with sqlite", "bench.wsgi:application", Load(_one("/db"))),
     Row("sleep", "sleep(0.005), 256 connections", _TARGET, Load(_one("/sleep/5"), 256), heavy=True),
     Row("mixed", "90 % instant, 10 % sleep(0.05), 48 connections", _TARGET, _mixed(48), "instant", heavy=True),
     Row("mixed-128", "90 % instant, 10 % sleep(0.05), 128 connections", _TARGET, _mixed(128), "instant", heavy=True),
     Row("cpu", "1 ms of computing", _TARGET, Load(_one("/cpu/1")), heavy=True, extra=("ironbridge-1",)),
-    Row("close", "A connection per request", _TARGET, Load(_one("/plaintext", "Connection: close"), close=True)),
+    Row(
+        "close",
+        "A connection per request",
+        _TARGET,
+        Load(_one("/plaintext", "Connection: close"), close=True),
+        extra=("uwsgi-close",),
+        without=("uwsgi",),
+    ),
 )

@@ -35,7 +35,7 @@ def _ironbridge(threads: int) -> Command:
     def command(environment: Environment, app: str, port: int) -> list[str]:
         return [
             *(str(environment.bin / "ironbridge"), "--bind", f"127.0.0.1:{port}"),
-            *("--threads", str(threads), "--pythonpath", str(APPS), app),
+            *("--threads", str(threads), app),
         ]
 
     return command
@@ -67,12 +67,15 @@ def _waitress(environment: Environment, app: str, port: int) -> list[str]:
     ]
 
 
-def _uwsgi(environment: Environment, app: str, port: int) -> list[str]:
-    return [
-        *(str(environment.bin / "uwsgi"), "--http11-socket", f"127.0.0.1:{port}", "--processes", "1"),
-        *("--threads", "64", "--listen", "1024", "--disable-logging", "--home", str(environment.bin.parent)),
-        *("--pythonpath", str(APPS), "--module", app, "--die-on-term", "--need-app"),
-    ]
+def _uwsgi(socket: str) -> Command:
+    def command(environment: Environment, app: str, port: int) -> list[str]:
+        return [
+            *(str(environment.bin / "uwsgi"), socket, f"127.0.0.1:{port}", "--processes", "1"),
+            *("--threads", "64", "--listen", "1024", "--disable-logging", "--home", str(environment.bin.parent)),
+            *("--module", app, "--die-on-term", "--need-app"),
+        ]
+
+    return command
 
 
 def _launched(environment: Environment, app: str, port: int, module: str) -> list[str]:
@@ -92,7 +95,9 @@ SERVERS = (
     Server("granian-64", "Granian, 64 threads", "granian", 64, _granian(64), "--blocking-threads 64 --http 1 --no-ws"),
     Server("gunicorn", "Gunicorn gthread", "gunicorn", 64, _gunicorn, "64 threads"),
     Server("waitress", "Waitress", "waitress", 64, _waitress, "64 threads"),
-    Server("uwsgi", "uWSGI", "uwsgi", 64, _uwsgi, "--http11-socket, 64 threads; a connection keeps its thread"),
+    Server("uwsgi", "uWSGI", "uwsgi", 64, _uwsgi("--http11-socket"), "64 threads; a connection keeps its thread"),
+    # With keep-alive it does not obey "Connection: close" before its own time-out.
+    Server("uwsgi-close", "uWSGI, no keep-alive", "uwsgi", 64, _uwsgi("--http-socket"), "64 threads, --http-socket"),
     Server("bjoern", "bjoern", "bjoern", 1, _launch("bjoern"), "one thread: a blocking view blocks all"),
     Server("fastpysgi", "FastPySGI", "fastpysgi", 1, _launch("fastpysgi"), "one thread: a blocking view blocks all"),
     Server("freastal", "Freastal", "freastal", 1, _launch("freastal"), "one thread; never calls close() of a response"),

@@ -40,9 +40,7 @@ class ServerProcess:
         process: The process itself.
     """
 
-    def __init__(
-        self, arguments: Sequence[str], env: Mapping[str, str | None] | None, cwd: Path | str | None
-    ) -> None:
+    def __init__(self, arguments: Sequence[str], env: Mapping[str, str | None] | None, cwd: Path | str | None) -> None:
         self.process = subprocess.Popen(
             [*command(), *arguments],
             stdin=subprocess.DEVNULL,
@@ -214,9 +212,7 @@ def command() -> list[str]:
 def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """This process's environment with `changes`, and without what would change the server's options."""
     merged: dict[str, str | None] = {
-        name: value
-        for name, value in os.environ.items()
-        if name != "PORT" and not name.startswith("IRONBRIDGE_")
+        name: value for name, value in os.environ.items() if name != "PORT" and not name.startswith("IRONBRIDGE_")
     }
     merged.update(changes or {})
     return {name: value for name, value in merged.items() if value is not None}

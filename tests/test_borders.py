@@ -69,9 +69,7 @@ def graph(metadata: dict[str, Any]) -> Graph:
     found: Graph = {}
     for node in metadata["resolve"]["nodes"]:
         used = found.setdefault(names[node["id"]], set())
-        used.update(
-            names[to["pkg"]] for to in node["deps"] if any(kind["kind"] != "dev" for kind in to["dep_kinds"])
-        )
+        used.update(names[to["pkg"]] for to in node["deps"] if any(kind["kind"] != "dev" for kind in to["dep_kinds"]))
     return found
 
 
@@ -119,8 +117,7 @@ def test_unsafe_code_lies_only_in_files_named_for_it() -> None:
     found = {
         f"{path.relative_to(ROOT)}:{number}"
         for path in CRATES.rglob("*.rs")
-        if path.name not in ("ffi.rs", "sys.rs")
-        and not {"ffi", "sys", "target"} & {part.name for part in path.parents}
+        if path.name not in ("ffi.rs", "sys.rs") and not {"ffi", "sys", "target"} & {part.name for part in path.parents}
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if unsafe.search(line.split("//")[0])
     }

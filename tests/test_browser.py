@@ -19,9 +19,7 @@ pytestmark = [
     pytest.mark.timeout(120),
 ]
 WAIT_SECONDS = 30
-INSTALL = (
-    "the browser tests need Chromium and ChromeDriver: apt-get install chromium chromium-driver, or BROWSER=0"
-)
+INSTALL = "the browser tests need Chromium and ChromeDriver: apt-get install chromium chromium-driver, or BROWSER=0"
 ARGUMENTS = (
     "--headless=new",
     "--disable-gpu",
@@ -49,9 +47,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(
-    demo: ServerProcess, downloads: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Chrome]:
+def browser(demo: ServerProcess, downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A browser with a profile of its own, logged in to the admin."""
     options = ChromeOptions()
     options.binary_location = _find("chromium", "chromium-browser", "google-chrome")
@@ -157,9 +153,7 @@ def test_20_mb_go_up_and_come_back_byte_by_byte(
     browser.find_element(By.LINK_TEXT, sent.name).click()
     received = downloads / sent.name
     # Chromium writes to another name, and gives the file its own when it is complete.
-    WebDriverWait(browser, WAIT_SECONDS, poll_frequency=0.05).until(
-        lambda _: received.exists(), "no download came"
-    )
+    WebDriverWait(browser, WAIT_SECONDS, poll_frequency=0.05).until(lambda _: received.exists(), "no download came")
     assert received.read_bytes() == sent.read_bytes()
 
 

@@ -59,9 +59,7 @@ class Curl:
             self.url + path,
         ]
         done = subprocess.run(command, capture_output=True, timeout=CURL_SECONDS, check=False)
-        assert done.returncode == 0, (
-            f"{command}: exit {done.returncode}: {done.stderr!r} {done.stdout[:2000]!r}"
-        )
+        assert done.returncode == 0, f"{command}: exit {done.returncode}: {done.stderr!r} {done.stdout[:2000]!r}"
         return done.stdout
 
 
@@ -111,9 +109,7 @@ def test_the_admin_adds_edits_and_deletes_a_message(admin: Curl) -> None:
     key = re.search(r"/admin/guestbook/message/(\d+)/change/[^>]*>curl<", page)
     assert key
     change = f"/admin/guestbook/message/{key.group(1)}/change/"
-    assert "was changed successfully" in admin.post(
-        change, author="curl", text="edited by curl", _save="Save"
-    )
+    assert "was changed successfully" in admin.post(change, author="curl", text="edited by curl", _save="Save")
     assert "edited by curl" in admin("/guestbook/")
     delete = f"/admin/guestbook/message/{key.group(1)}/delete/"
     assert "was deleted successfully" in admin.post(delete, post="yes")

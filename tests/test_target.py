@@ -10,8 +10,9 @@ from typing import Any
 from wsgiref.validate import validator
 
 import pytest
-from ironbridge.target import wsgi
 from serving import ServerProcess
+
+from ironbridge.target import wsgi
 
 Answer = tuple[str, list[tuple[str, str]], list[bytes]]
 

@@ -13,8 +13,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
     from collections.abc import Callable, Iterable, Iterator
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     Route = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
     NumberedRoute = Callable[[WSGIEnvironment, StartResponse, str], Iterable[bytes]]
@@ -106,9 +107,10 @@ def _sleep(_: WSGIEnvironment, start_response: StartResponse, number: str) -> li
 def _cpu(_: WSGIEnvironment, start_response: StartResponse, number: str) -> list[bytes]:
     end = time.thread_time() + _milliseconds(number)
     # The clock is a system call: look at it after some tens of microseconds of computing.
+    total = 0
     while time.thread_time() < end:
         for value in range(500):
-            _ = value * value
+            total += value
     return _text(start_response, "200 OK", b"computed\n")
 
 

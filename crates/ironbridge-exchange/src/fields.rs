@@ -122,6 +122,9 @@ mod tests {
         assert_eq!(fields.get("x-one"), Some(&b"1"[..]));
         assert_eq!(fields.get_all("set-cookie").collect::<Vec<_>>(), [&b"a=b"[..], b""]);
         assert_eq!(fields.get("absent"), None);
-        assert_eq!(fields.iter().map(|(n, _)| n).collect::<Vec<_>>(), [&b"X-One"[..], b"set-COOKIE", b"Set-Cookie"]);
+        assert_eq!(
+            fields.iter().map(|(n, _)| n).collect::<Vec<_>>(),
+            [&b"X-One"[..], b"set-COOKIE", b"Set-Cookie"]
+        );
     }
 }

@@ -33,7 +33,11 @@ pub struct Response {
 
 /// What answers requests. Dropping the future means that the client has gone.
 pub trait Handler:
-    tower::Service<Request, Response = Response, Error = Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static
+    tower::Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
 {
 }
 

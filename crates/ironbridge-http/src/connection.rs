@@ -53,7 +53,8 @@ pub async fn serve<T: Transport, H: Handler>(transport: T, peer: Peer, front: Ar
     let bell = ticket.bell();
     let config = &front.config;
     let io = GateIo::new(transport, Arc::clone(&lane), config.limits, config.signature, ticket);
-    let line = Arc::new(Line { lane: Arc::clone(&lane), peer: Arc::new(peer), handler, front: Arc::clone(&front) });
+    let line =
+        Arc::new(Line { lane: Arc::clone(&lane), peer: Arc::new(peer), handler, front: Arc::clone(&front) });
     let service = service_fn(move |request| answer(Arc::clone(&line), request));
     let mut connection = pin!(
         http1::Builder::new()
@@ -95,7 +96,9 @@ async fn answer<H: Handler>(
             line.front.journal.counters.refusal(refusal.label());
             return Ok(line.finish(plain::refused(refusal), head_only, None, entry));
         }
-        Err(Unread::SpoolFailed) => return Ok(line.finish(plain::response(503, &[]), head_only, None, entry)),
+        Err(Unread::SpoolFailed) => {
+            return Ok(line.finish(plain::response(503, &[]), head_only, None, entry));
+        }
         Err(Unread::ClientGone) => return Err(io::ErrorKind::ConnectionReset.into()),
     };
     let early_hints = (parsed.head.version != Version::Http10).then(|| line.lane.hints.clone());
@@ -152,14 +155,17 @@ impl<H> Line<H> {
         let Response { head, body } = response;
         let has_body = !head_only && !matches!(head.status, 204 | 304);
         entry.begin(head.status);
-        let status = http::StatusCode::from_u16(head.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            http::StatusCode::from_u16(head.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
         let length = if has_body { head.content_length } else { None };
         let (source, file) = match body {
             _ if !has_body => (Source::Empty, None),
             ResponseBody::Empty => (Source::Empty, None),
             ResponseBody::Bytes(bytes) => (Source::Bytes(bytes), None),
             ResponseBody::Stream(receiver) => (Source::Stream(receiver), None),
-            ResponseBody::File { file, offset, len } => (Source::File(len), Some(FileStretch { file, offset })),
+            ResponseBody::File { file, offset, len } => {
+                (Source::File(len), Some(FileStretch { file, offset }))
+            }
         };
         self.lane.push_response(Outgoing { head, has_body, file });
         let outbound = Outbound::new(source, length, pump, Arc::clone(&self.lane), entry);
@@ -168,4 +174,3 @@ impl<H> Line<H> {
         response
     }
 }
-

@@ -11,7 +11,8 @@ pub fn append_line(out: &mut Vec<u8>) {
     LINE.with_borrow_mut(|(second, line)| {
         if *second != now {
             *second = now;
-            *line = format!("Date: {}\r\n", httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now))).into_bytes();
+            *line = format!("Date: {}\r\n", httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now)))
+                .into_bytes();
         }
         out.extend_from_slice(line);
     });

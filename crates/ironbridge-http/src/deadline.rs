@@ -197,7 +197,8 @@ impl Ticket {
         if !self.is_late(&self.slot.read_due) {
             return false;
         }
-        if let (Some(ReadWait::Body { received: before }), ReadWait::Body { received }) = (self.reading, wait) {
+        if let (Some(ReadWait::Body { received: before }), ReadWait::Body { received }) = (self.reading, wait)
+        {
             let timeouts = &self.deadlines.timeouts;
             let least = (timeouts.body_min_rate as f64 * timeouts.body.as_secs_f64()) as u64;
             if received - before >= least.max(1) {

@@ -128,7 +128,8 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "G" | "GB" | "GIB" => 1 << 30,
         _ => return Err("expected a number of bytes such as 8190, 64K, 10M or 1G".into()),
     };
-    let number: u64 = digits.parse().map_err(|_| "expected a number of bytes such as 8190, 64K, 10M or 1G".to_owned())?;
+    let number: u64 =
+        digits.parse().map_err(|_| "expected a number of bytes such as 8190, 64K, 10M or 1G".to_owned())?;
     number.checked_mul(factor).ok_or_else(|| "too large".into())
 }
 

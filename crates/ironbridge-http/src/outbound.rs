@@ -40,7 +40,13 @@ pub enum Source {
 
 impl Outbound {
     /// A body of which the head promised `length` bytes, if it promised anything.
-    pub fn new(source: Source, length: Option<u64>, pump: Option<Pump>, lane: Arc<Lane>, entry: Entry) -> Self {
+    pub fn new(
+        source: Source,
+        length: Option<u64>,
+        pump: Option<Pump>,
+        lane: Arc<Lane>,
+        entry: Entry,
+    ) -> Self {
         let has = match &source {
             Source::Empty => Some(0),
             Source::Bytes(bytes) => Some(bytes.len() as u64),

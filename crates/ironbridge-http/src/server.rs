@@ -80,11 +80,8 @@ pub async fn serve<H: Handler>(
     let accepting: Vec<_> = listeners
         .into_iter()
         .map(|listener| {
-            let entrance = Entrance {
-                front: Arc::clone(&front),
-                handler: handler.clone(),
-                census: Arc::clone(&census),
-            };
+            let entrance =
+                Entrance { front: Arc::clone(&front), handler: handler.clone(), census: Arc::clone(&census) };
             tokio::spawn(entrance.accept_until_drain(listener, drain.clone()))
         })
         .collect();

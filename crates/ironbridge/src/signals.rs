@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
@@ -49,17 +50,17 @@ impl Signals {
     /// # Errors
     /// The system has no descriptors left.
     pub fn install(py: Python<'_>) -> PyResult<Option<Self>> {
-        let threading = py.import("threading")?;
-        if !threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?) {
-            return Ok(None);
-        }
         let (reader, writer) = UnixStream::pair()?;
         writer.set_nonblocking(true)?;
         let signal = py.import("signal")?;
         let quiet = PyDict::new(py);
         quiet.set_item("warn_on_full_buffer", false)?;
         let arguments = (writer.as_raw_fd(),);
-        let wakeup_fd = signal.call_method("set_wakeup_fd", arguments, Some(&quiet))?.extract()?;
+        // Only this call knows for sure which thread is the main one, in embedding programs too.
+        let wakeup_fd = match signal.call_method("set_wakeup_fd", arguments, Some(&quiet)) {
+            Err(error) if error.is_instance_of::<PyValueError>(py) => return Ok(None),
+            answer => answer?.extract()?,
+        };
         let ignore = |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {};
         let handler = PyCFunction::new_closure(py, Some(c"ironbridge_signal"), None, ignore)?;
         let mut handlers = Vec::new();
@@ -142,8 +143,7 @@ impl Listening {
         self.signals.restore(py)?;
         // The reader sees the end of the stream once both ends of ours are shut.
         writer.shutdown(std::net::Shutdown::Both)?;
-        py.detach(|| self.thread.join())
-            .map_err(|_| pyo3::exceptions::PyRuntimeError::new_err("the signal thread died"))
+        py.detach(|| self.thread.join()).map_err(|_| PyRuntimeError::new_err("the signal thread died"))
     }
 }
 

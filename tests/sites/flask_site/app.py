@@ -102,9 +102,7 @@ def download(size: int) -> Response:
     if size > 1 << 26:
         abort(400)
     body = io.BytesIO(bytes(range(256)) * (size // 256) + bytes(range(size % 256)))
-    return send_file(
-        body, mimetype="application/octet-stream", download_name="bytes.bin", etag=f"bytes-{size}"
-    )
+    return send_file(body, mimetype="application/octet-stream", download_name="bytes.bin", etag=f"bytes-{size}")
 
 
 @app.get("/source")

@@ -34,7 +34,9 @@ pub struct GateIo<T: Transport> {
 enum Closing {
     No,
     /// Our side is shut; we read on for a while.
-    Lingering { budget: usize },
+    Lingering {
+        budget: usize,
+    },
     Done,
 }
 

@@ -95,7 +95,11 @@ impl Writer {
     }
 
     /// Sends what waits, early hints first.
-    pub fn poll_flush<T: Transport>(&mut self, transport: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_flush<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         if matches!(self.state, State::Head) {
             for hints in self.lane.hints.take() {
                 self.write_hints(&hints);
@@ -295,7 +299,8 @@ fn state_after(framing: &[u8], outgoing: Outgoing) -> io::Result<State> {
     for line in framing.split(|&byte| byte == b'\n') {
         if let Some(value) = strip_name(line, b"content-length: ") {
             let digits = std::str::from_utf8(value.trim_ascii()).ok().and_then(|text| text.parse().ok());
-            let length: u64 = digits.ok_or_else(|| io::Error::other("hyper wrote a strange Content-Length"))?;
+            let length: u64 =
+                digits.ok_or_else(|| io::Error::other("hyper wrote a strange Content-Length"))?;
             return Ok(match outgoing.file {
                 Some(stretch) if length > 0 => State::File(stretch, length),
                 _ => State::Length(length),

@@ -18,5 +18,7 @@ pub(crate) mod sync;
 pub(crate) mod sys;
 pub(crate) mod watchdog;
 
+#[cfg(all(test, feature = "model"))]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::sync::{Condvar, Mutex};
+use super::sync::{Condvar, Mutex, wait_for};
 
 /// A place where one thread sleeps. A token left before it sleeps is not lost; several count as one.
 #[derive(Debug, Default)]
@@ -19,10 +19,9 @@ impl Parker {
             match patience {
                 None => token = self.wake.wait(token).expect("no code panics under this lock"),
                 Some(patience) => {
-                    let (guard, timeout) =
-                        self.wake.wait_timeout(token, patience).expect("no code panics under this lock");
-                    token = guard;
-                    if timeout.timed_out() && !*token {
+                    let timed_out;
+                    (token, timed_out) = wait_for(&self.token, &self.wake, token, patience);
+                    if timed_out && !*token {
                         return false;
                     }
                 }

@@ -1,9 +1,10 @@
 //! The pool of Python threads and the lock around the [`Scheduler`]: everything that moves.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     roll::Roll,
     scheduler::{Order, Policy, Scheduler, Summons, ThreadId, Turn, WaitBy},
     stopwatch::Stopwatch,
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard, now},
     sys::CpuClock,
     watchdog,
 };
@@ -60,7 +61,7 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
         Arc::new(Self {
             interpreter,
             reactor,
-            books: Mutex::new(Scheduler::new(policy, Instant::now())),
+            books: Mutex::new(Scheduler::new(policy, now())),
             berths: (0..policy.threads).map(|_| Berth::default()).collect(),
             watchdog: watchdog::Post::default(),
             wakes: Mutex::default(),
@@ -69,11 +70,16 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
         })
     }
 
+    /// Starts the first thread and the watchdog.
+    ///
+    /// # Panics
+    /// When the system has no threads to give.
     pub(crate) fn start(self: &Arc<Self>) {
         let summons = self.books().start();
         self.follow(summons);
         let pool = Arc::clone(self);
-        self.roll.spawn("ironbridge-watchdog".to_owned(), move || watchdog::run(&pool));
+        let begun = self.roll.spawn("ironbridge-watchdog".to_owned(), move || watchdog::run(&pool));
+        assert!(begun.is_ok() && self.books().alive() > 0, "cannot start threads; see the system's limits on them");
     }
 
     /// Takes a job in, from inside the reactor.
@@ -88,15 +94,22 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
         Ok(())
     }
 
-    /// Takes jobs that `expired` says so out of the queue.
+    /// Takes the jobs out of the queue that `expired` names.
     pub(crate) fn sweep(&self, mut expired: impl FnMut(&I::Job) -> bool) -> Vec<I::Job> {
         let mut books = self.books();
         let jobs = books.jobs_mut();
-        let mut out = Vec::new();
-        // The queue is in order of age: the first that has not expired ends the search.
-        while jobs.front().is_some_and(&mut expired) {
-            out.extend(jobs.pop_front());
+        if !jobs.iter().any(&mut expired) {
+            return Vec::new();
         }
+        let (out, stay): (Vec<_>, VecDeque<_>) = {
+            let mut out = Vec::new();
+            let mut stay = VecDeque::with_capacity(jobs.len());
+            for job in jobs.drain(..) {
+                if expired(&job) { out.push(job) } else { stay.push_back(job) }
+            }
+            (out, stay)
+        };
+        *jobs = stay;
         out
     }
 
@@ -119,25 +132,44 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
         me: ThreadId,
         mut done: impl FnMut(&mut Context<'_>, WaitBy) -> Poll<T>,
     ) -> T {
-        let (by, summons) = self.books().begin_wait(me);
-        self.follow(summons);
-        let value = match by {
-            WaitBy::Leading => self.reactor.drive(|cx| {
-                self.empty_wakes();
-                let (_, summons) = self.books().turn(Instant::now());
-                self.follow(summons);
-                done(cx, WaitBy::Leading)
-            }),
-            WaitBy::Parking => Self::park_until(done),
+        let mut by = self.books().begin_wait(me, now());
+        let value = loop {
+            match by {
+                WaitBy::Parking => break Self::park_until(done),
+                WaitBy::Leading => match self.drive_until(&mut done) {
+                    Some(value) => break value,
+                    None => {
+                        let (next, summons) = self.books().hand_over(me);
+                        self.follow(summons);
+                        by = next;
+                    }
+                },
+            }
         };
-        self.books().end_wait(me, Instant::now());
+        let unled = self.books().end_wait(me, now());
+        if unled {
+            self.watchdog.on_departure();
+        }
         value
+    }
+
+    /// Drives the reactor until `done` is ready, or until somebody else is to drive it (`None`).
+    fn drive_until<T>(
+        self: &Arc<Self>,
+        done: &mut impl FnMut(&mut Context<'_>, WaitBy) -> Poll<T>,
+    ) -> Option<T> {
+        self.reactor.drive(|cx| {
+            self.empty_wakes();
+            match done(cx, WaitBy::Leading) {
+                Poll::Ready(value) => Poll::Ready(Some(value)),
+                Poll::Pending => self.take_turn().map(|()| None),
+            }
+        })
     }
 
     /// Ends the pool; jobs that wait are handed back. [`Pool::join`] waits for those that run.
     pub(crate) fn stop(self: &Arc<Self>) -> Vec<I::Job> {
         let (jobs, summons) = self.books().stop();
-        self.watchdog.stop();
         for summons in summons {
             self.dispatch(summons);
         }
@@ -159,20 +191,21 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
     }
 
     /// Drives the reactor as its leader until the books say otherwise.
-    pub(crate) fn lead(self: &Arc<Self>) -> Order<I::Job> {
-        let order = self.reactor.drive(|_| {
+    pub(crate) fn lead(self: &Arc<Self>) {
+        self.reactor.drive(|_| {
             self.empty_wakes();
-            let (turn, summons) = self.books().turn(Instant::now());
-            self.follow(summons);
-            match turn {
-                Turn::Stay => Poll::Pending,
-                Turn::Leave(order) => Poll::Ready(order),
-            }
+            self.take_turn()
         });
-        if matches!(order, Order::Run(_)) {
-            self.watchdog.on_departure();
+    }
+
+    /// Ready: the leader is to leave the reactor.
+    fn take_turn(self: &Arc<Self>) -> Poll<()> {
+        let (turn, summons) = self.books().turn();
+        self.follow(summons);
+        match turn {
+            Turn::Stay => Poll::Pending,
+            Turn::Leave => Poll::Ready(()),
         }
-        order
     }
 
     pub(crate) fn follow(self: &Arc<Self>, summons: Option<Summons>) {
@@ -188,9 +221,18 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
             Summons::Watchdog => self.watchdog.call(),
             Summons::Spawn(id) => {
                 let pool = Arc::clone(self);
-                self.roll.spawn(format!("ironbridge-{id}"), move || pool.thread_main(id));
+                if let Err(error) = self.roll.spawn(format!("ironbridge-{id}"), move || pool.thread_main(id)) {
+                    self.go_without(id, &error);
+                }
             }
         }
+    }
+
+    /// The system gave no thread: those that there are do the work.
+    fn go_without(self: &Arc<Self>, id: ThreadId, error: &std::io::Error) {
+        tracing::warn!(%error, "cannot start a Python thread; see the system's limits on processes and tasks");
+        let summons = self.books().spawn_failed(id);
+        self.follow(summons);
     }
 
     fn empty_wakes(&self) {
@@ -213,23 +255,27 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
             let mut order = self.books().report(me);
             loop {
                 order = match order {
-                    Order::Lead => self.lead(),
-                    Order::Run(job) => self.work(me, &mut watch, Some(job)),
-                    Order::Attach => self.work(me, &mut watch, None),
+                    Order::Lead => self.lead_and_leave(me),
+                    Order::Attach => self.work(me, &mut watch),
                     Order::Park => self.park(me),
                     Order::Exit => break,
+                    Order::Run(_) => unreachable!("jobs are given to threads that are attached"),
                 };
             }
         });
     }
 
-    /// Attaches, and runs jobs until there is something else to do. Without a first job, one is asked for once attached.
-    fn work(self: &Arc<Self>, me: ThreadId, watch: &mut Stopwatch, first: Option<I::Job>) -> Order<I::Job> {
+    fn lead_and_leave(self: &Arc<Self>, me: ThreadId) -> Order<I::Job> {
+        self.lead();
+        let order = self.ask(|books| books.leave(me, now()));
+        self.watchdog.on_departure();
+        order
+    }
+
+    /// Attaches, and runs jobs until there is something else to do.
+    fn work(self: &Arc<Self>, me: ThreadId, watch: &mut Stopwatch) -> Order<I::Job> {
         self.interpreter.attach(me, |run| {
-            let mut order = match first {
-                Some(job) => Order::Run(job),
-                None => self.ask(|books| books.attached(me)),
-            };
+            let mut order = self.ask(|books| books.attached(me));
             watch.restart();
             while let Order::Run(job) = order {
                 run(job);

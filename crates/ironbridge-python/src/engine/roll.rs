@@ -1,11 +1,12 @@
 //! Who is aboard: the engine's threads, counted so that a stop can wait for them.
 
 use std::{
+    io,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use super::sync::{Condvar, Mutex, thread};
+use super::sync::{Condvar, Mutex, now, thread, wait_for};
 
 /// Counts threads from their start to their end.
 #[derive(Debug, Default)]
@@ -17,29 +18,33 @@ pub(crate) struct Roll {
 impl Roll {
     /// Starts a thread.
     ///
-    /// # Panics
-    /// When the operating system has no more threads to give; the message names the limit.
-    pub(crate) fn spawn(self: &Arc<Self>, name: String, body: impl FnOnce() + Send + 'static) {
+    /// # Errors
+    /// The system's, when it has no more threads to give.
+    pub(crate) fn spawn(
+        self: &Arc<Self>,
+        name: String,
+        body: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
         *self.aboard.lock().expect("no code panics under this lock") += 1;
         let leave = Leave(Arc::clone(self));
-        let begun = thread::Builder::new().name(name).spawn(move || {
+        // Without a thread the closure is dropped, and what it holds leaves the roll again.
+        thread::Builder::new().name(name).spawn(move || {
             let _leave = leave;
             body();
-        });
-        if let Err(error) = begun {
-            panic!("cannot start a thread ({error}); see the limits on processes and tasks, or lower --threads");
-        }
+        })?;
+        Ok(())
     }
 
     /// Waits until no thread is left, but no longer than `patience`; returns how many are.
     pub(crate) fn wait_for_all(&self, patience: Duration) -> usize {
-        let deadline = Instant::now() + patience;
+        let deadline = now() + patience;
         let mut aboard = self.aboard.lock().expect("no code panics under this lock");
         while *aboard > 0 {
-            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+            let left = deadline.saturating_duration_since(now());
+            if left.is_zero() {
                 break;
-            };
-            aboard = self.changed.wait_timeout(aboard, left).expect("no code panics under this lock").0;
+            }
+            (aboard, _) = wait_for(&self.aboard, &self.changed, aboard, left);
         }
         *aboard
     }

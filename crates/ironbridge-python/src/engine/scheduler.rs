@@ -87,6 +87,7 @@ impl<J> Scheduler<J> {
             return Err(job);
         }
         self.jobs.push_back(job);
+        self.crew.hope_for_threads();
         // Behind an older job no look is needed: whoever is on the way to that one sees to the next.
         Ok(self.jobs.len() == 1 || !self.policy.exclusive)
     }
@@ -99,7 +100,7 @@ impl<J> Scheduler<J> {
     /// The leader looks at the books from inside the reactor.
     pub fn turn(&mut self) -> (Turn, Option<Summons>) {
         let has_to_act = self.is_over() || !self.jobs.is_empty();
-        if has_to_act && std::mem::take(&mut self.fresh) {
+        if std::mem::take(&mut self.fresh) && has_to_act {
             // One look at I/O first: finished answers leave, and no backlog of jobs keeps the reactor waiting.
             return (Turn::Stay, Some(Summons::Leader));
         }
@@ -242,7 +243,7 @@ impl<J> Scheduler<J> {
     }
 
     /// The watchdog looks. It asks again with what it found about a [`Verdict::Suspect`].
-    pub fn inspect(&mut self, now: Instant, patience: Duration) -> Verdict {
+    pub fn inspect(&self, now: Instant, patience: Duration) -> Verdict {
         match self.leader {
             Leader::Watchdog => Verdict::Lead,
             Leader::Vacant { .. } if self.is_over() => Verdict::Over,
@@ -301,6 +302,11 @@ impl<J> Scheduler<J> {
     /// How often the reactor has been left without a driver.
     pub fn departures(&self) -> u64 {
         self.departures
+    }
+
+    /// Threads that exist, or are being started.
+    pub fn alive(&self) -> usize {
+        self.crew.alive()
     }
 
     /// Threads that run a job.

@@ -19,7 +19,10 @@ pub(crate) fn own_voluntary_switches() -> i64 {
 
 /// The CPU clock of one thread, readable from others.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct CpuClock(libc::clockid_t);
+pub(crate) struct CpuClock {
+    clock: libc::clockid_t,
+    thread: u32,
+}
 
 impl CpuClock {
     /// The calling thread's clock.
@@ -27,15 +30,24 @@ impl CpuClock {
         let mut clock: libc::clockid_t = 0;
         // SAFETY: `pthread_self` always names the calling, hence living, thread; the pointer is valid for writes.
         let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
-        (failed == 0).then_some(Self(clock))
+        (failed == 0).then(|| Self { clock, thread: rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs() })
     }
 
     /// CPU time that the thread has used; `None` once it has ended.
     pub(crate) fn read(self) -> Option<Duration> {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the pointer is valid for writes; a clock of an ended thread makes the call fail, nothing worse.
-        let failed = unsafe { libc::clock_gettime(self.0, &raw mut time) };
+        let failed = unsafe { libc::clock_gettime(self.clock, &raw mut time) };
         (failed == 0).then(|| Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32))
+    }
+
+    /// Whether the thread has, or waits for, a processor: one that others keep from running does not sleep. `None`
+    /// where the system does not say.
+    pub(crate) fn is_runnable(self) -> Option<bool> {
+        let stat = std::fs::read(format!("/proc/self/task/{}/stat", self.thread)).ok()?;
+        // proc_pid_stat(5): the state follows the name, which is in parentheses and may contain some.
+        let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+        Some(*stat.get(name_end + 2)? == b'R')
     }
 }
 
@@ -53,9 +65,11 @@ mod tests {
         });
         let clock = clock.recv().unwrap().expect("the thread lives");
         let before = clock.read().unwrap();
+        assert_eq!(CpuClock::of_this_thread().unwrap().is_runnable(), Some(true));
+        while clock.is_runnable() != Some(false) {}
         let own = own_cpu_time();
         while own_cpu_time() - own < Duration::from_millis(5) {}
-        assert!(clock.read().unwrap() - before < Duration::from_millis(4));
+        assert!(clock.read().unwrap() - before < Duration::from_millis(4), "asleep");
         let switches = own_voluntary_switches();
         stop.send(()).unwrap();
         thread.join().unwrap();

@@ -9,8 +9,9 @@ use super::{
     parker::Parker,
     pool::{Interpreter, Pool},
     reactor::Reactor,
-    scheduler::{Finding, Order, ThreadId, Verdict},
-    sync::{AtomicBool, Ordering},
+    scheduler::{Finding, Suspect, ThreadId, Verdict},
+    sync::{AtomicBool, Ordering, guess_cpu_time, now},
+    sys::CpuClock,
 };
 
 /// Where the watchdog sleeps, and how it is called.
@@ -18,7 +19,6 @@ use super::{
 pub(crate) struct Post {
     parker: Parker,
     asleep: AtomicBool,
-    stopping: AtomicBool,
 }
 
 impl Post {
@@ -27,118 +27,142 @@ impl Post {
         self.parker.unpark();
     }
 
-    /// A leader leaves the reactor: somebody has to watch.
+    /// The reactor was left without a driver, as the books say already: somebody has to watch.
     pub(crate) fn on_departure(&self) {
-        if self.asleep.load(Ordering::Relaxed) {
+        if self.asleep.load(Ordering::SeqCst) {
             self.parker.unpark();
         }
     }
 
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.parker.unpark();
+    fn nap(&self, nap: Duration) {
+        self.parker.park(Some(nap));
     }
 
-    /// Sleeps `nap`, or until called when nothing has happened for long.
-    fn rest(&self, nap: Option<Duration>) {
-        if nap.is_none() {
-            self.asleep.store(true, Ordering::SeqCst);
+    /// Sleeps until called, unless `must_watch` after all.
+    fn sleep_unless(&self, must_watch: impl FnOnce() -> bool) {
+        self.asleep.store(true, Ordering::SeqCst);
+        // Who leaves the reactor enters that in the books first and looks at the flag then; here it is the other way
+        // round. So one of the two sees the other.
+        if !must_watch() {
+            self.parker.park(None);
         }
-        // A departure between the decision to sleep and the flag goes unseen; the long nap bounds what that costs.
-        self.parker.park(Some(nap.unwrap_or(LONG_NAP)));
         self.asleep.store(false, Ordering::SeqCst);
     }
 }
 
 /// The watchdog's life.
 pub(crate) fn run<I: Interpreter, R: Reactor>(pool: &Arc<Pool<I, R>>) {
-    let mut watch = Watch { nap: SHORT_NAP, quiet_since: Instant::now(), seen: None };
-    while !pool.watchdog.stopping.load(Ordering::SeqCst) {
-        let verdict = pool.books().inspect(Instant::now(), PATIENCE);
+    let mut watch = Watch { nap: SHORTEST_NAP, alert: 0, departures: 0, seen: None };
+    loop {
+        let verdict = pool.books().inspect(now(), PATIENCE);
         match verdict {
-            Verdict::Fine => watch.all_is_well(pool),
+            Verdict::Over => return,
             Verdict::Lead => lead(pool),
-            Verdict::Suspect { thread, job, since } => watch.suspect(pool, thread, job, since),
+            Verdict::Fine => watch.all_is_well(pool),
+            Verdict::Suspect(suspect) => watch.suspect(pool, suspect),
             Verdict::Summon(_) => unreachable!("an inspection finds, it does not summon"),
         }
     }
 }
 
 fn lead<I: Interpreter, R: Reactor>(pool: &Arc<Pool<I, R>>) {
-    let order = pool.lead();
-    debug_assert!(matches!(order, Order::Park), "the watchdog runs no jobs");
+    pool.lead();
+    let summons = pool.books().watchdog_left(now());
+    pool.follow(summons);
 }
 
 /// What the watchdog remembers between two looks.
 struct Watch {
     nap: Duration,
-    quiet_since: Instant,
+    /// Looks for which it goes on napping shortly, because threads have blocked lately.
+    alert: u32,
+    departures: u64,
     seen: Option<Look>,
 }
 
 #[derive(Clone, Copy)]
 struct Look {
-    thread: ThreadId,
-    job: u64,
+    suspect: Suspect,
     at: Instant,
     cpu: Duration,
 }
 
 impl Watch {
     fn all_is_well<I: Interpreter, R: Reactor>(&mut self, pool: &Pool<I, R>) {
-        self.seen = None;
-        let quiet = pool.books().is_led() && self.quiet_since.elapsed() > QUIET;
-        pool.watchdog.rest((!quiet).then_some(self.nap));
-        self.nap = (self.nap * 2).min(LONGEST_WATCH);
-        if !pool.books().is_led() {
-            self.quiet_since = Instant::now();
+        let (led, departures) = {
+            let books = pool.books();
+            (books.is_led(), books.departures())
+        };
+        let quiet = led && departures == self.departures;
+        self.departures = departures;
+        if !quiet {
+            return self.nap(pool);
         }
+        self.seen = None;
+        self.nap = SHORTEST_NAP;
+        pool.watchdog.sleep_unless(|| {
+            let books = pool.books();
+            !books.is_led() || books.departures() != departures
+        });
     }
 
-    fn suspect<I: Interpreter, R: Reactor>(
-        &mut self,
-        pool: &Arc<Pool<I, R>>,
-        thread: ThreadId,
-        job: u64,
-        since: Instant,
-    ) {
-        self.quiet_since = Instant::now();
-        let now = Look { thread, job, at: Instant::now(), cpu: cpu_of(pool, thread) };
-        let Some(before) = self.seen.filter(|seen| seen.thread == thread && seen.job == job) else {
-            self.seen = Some(now);
-            return pool.watchdog.rest(Some(SECOND_LOOK));
-        };
-        let finding = judge(&before, &now, since);
-        if finding != Finding::Computing {
-            self.seen = None;
-            self.nap = SHORT_NAP;
+    fn suspect<I: Interpreter, R: Reactor>(&mut self, pool: &Arc<Pool<I, R>>, suspect: Suspect) {
+        let look = Look { suspect, at: now(), cpu: cpu_of(pool, suspect.thread) };
+        let finding = self.seen.replace(look).and_then(|before| before.compare(&look));
+        let Some(mut finding) = finding else { return pool.watchdog.nap(SECOND_LOOK) };
+        if finding == Finding::Blocked && is_kept_from_running(pool, suspect.thread) {
+            finding = Finding::Computing;
         }
-        let verdict = pool.books().judge(thread, job, finding);
+        if finding == Finding::Blocked {
+            self.alert = ALERT_FOR;
+            self.nap = SHORTEST_NAP;
+        }
+        let verdict = pool.books().judge(suspect, finding);
         match verdict {
             Verdict::Summon(summons) => pool.follow(Some(summons)),
             Verdict::Lead => lead(pool),
-            Verdict::Fine | Verdict::Suspect { .. } => {
-                self.nap = (self.nap * 2).min(LONGEST_WATCH);
-                pool.watchdog.rest(Some(self.nap));
-            }
+            Verdict::Fine | Verdict::Suspect(_) | Verdict::Over => self.nap(pool),
+        }
+    }
+
+    /// Each look costs a context switch: the longer all is well, the fewer.
+    fn nap<I: Interpreter, R: Reactor>(&mut self, pool: &Pool<I, R>) {
+        pool.watchdog.nap(self.nap);
+        self.alert = self.alert.saturating_sub(1);
+        if self.alert == 0 {
+            self.nap = (self.nap * 2).min(LONGEST_NAP);
         }
     }
 }
 
-fn judge(before: &Look, now: &Look, since: Instant) -> Finding {
-    let wall = now.at.duration_since(before.at);
-    let cpu = now.cpu.saturating_sub(before.cpu);
-    if cpu * 4 < wall {
-        Finding::Blocked
-    } else if now.at.duration_since(since) > PATIENCE_FOR_COMPUTING {
-        Finding::ComputingLong
-    } else {
-        Finding::Computing
+impl Look {
+    /// What the suspect of a later look has done since this one; `None`: that takes another look.
+    fn compare(&self, later: &Self) -> Option<Finding> {
+        if self.suspect.thread != later.suspect.thread {
+            return None;
+        }
+        let wall = later.at.duration_since(self.at);
+        let cpu = later.cpu.saturating_sub(self.cpu);
+        if self.suspect == later.suspect && cpu * 4 < wall {
+            Some(Finding::Blocked)
+        } else if self.suspect != later.suspect && wall.saturating_sub(cpu) >= SECOND_LOOK {
+            // It was off its processor at times, but perhaps before what it does now.
+            None
+        } else if later.at.duration_since(later.suspect.since) > PATIENCE_FOR_COMPUTING {
+            Some(Finding::ComputingLong)
+        } else {
+            Some(Finding::Computing)
+        }
     }
 }
 
 fn cpu_of<I: Interpreter, R: Reactor>(pool: &Pool<I, R>, thread: ThreadId) -> Duration {
-    pool.clock_of(thread).and_then(super::sys::CpuClock::read).unwrap_or_default()
+    guess_cpu_time().or_else(|| pool.clock_of(thread).and_then(CpuClock::read)).unwrap_or_default()
+}
+
+/// Whether a thread that uses little CPU time would use more if the machine were less busy.
+fn is_kept_from_running<I: Interpreter, R: Reactor>(pool: &Pool<I, R>, thread: ThreadId) -> bool {
+    guess_cpu_time().is_none() && pool.clock_of(thread).and_then(CpuClock::is_runnable).unwrap_or(false)
 }
 
 /// How long the reactor may be without a driver before the watchdog asks why.
@@ -147,9 +171,9 @@ const PATIENCE: Duration = Duration::from_micros(500);
 const SECOND_LOOK: Duration = Duration::from_micros(250);
 /// How long a job may compute before somebody else drives the reactor.
 const PATIENCE_FOR_COMPUTING: Duration = Duration::from_millis(5);
-const SHORT_NAP: Duration = Duration::from_micros(500);
-/// The longest time between two looks while requests run. Each look costs a context switch.
-const LONGEST_WATCH: Duration = Duration::from_millis(4);
-/// After this long without a departure the watchdog sleeps until one happens.
-const QUIET: Duration = Duration::from_millis(100);
-const LONG_NAP: Duration = Duration::from_secs(1);
+/// Between two looks while threads have blocked lately.
+const SHORTEST_NAP: Duration = Duration::from_micros(500);
+/// Between two looks while jobs run and none has blocked for long.
+const LONGEST_NAP: Duration = Duration::from_millis(4);
+/// Some 100 milliseconds.
+const ALERT_FOR: u32 = 200;

@@ -78,14 +78,10 @@ def error() -> str:
 @flask_application.errorhandler(404)
 def not_found(_: Exception) -> tuple[str, int]:
     """The page for paths that do not exist."""
-    return render_template(
-        "problem.html", title="Not found", text="There is no such page in the Flask part."
-    ), 404
+    return render_template("problem.html", title="Not found", text="There is no such page in the Flask part."), 404
 
 
 @flask_application.errorhandler(500)
 def failed(_: Exception) -> tuple[str, int]:
     """The page for failures; the traceback is in the log."""
-    return render_template(
-        "problem.html", title="It failed", text="As it should. The log has the traceback."
-    ), 500
+    return render_template("problem.html", title="It failed", text="As it should. The log has the traceback."), 500

@@ -60,9 +60,7 @@ def stream_csv(request: HttpRequest) -> StreamingHttpResponse:
         yield writer.writerow(["row", "square", "text"])
         for first in range(1, rows + 1, 500):
             last = min(first + 500, rows + 1)
-            yield "".join(
-                writer.writerow([row, row * row, f'row "{row}", quoted']) for row in range(first, last)
-            )
+            yield "".join(writer.writerow([row, row * row, f'row "{row}", quoted']) for row in range(first, last))
 
     headers = {"Content-Disposition": 'attachment; filename="rows.csv"'}
     return StreamingHttpResponse(table(), content_type="text/csv; charset=utf-8", headers=headers)

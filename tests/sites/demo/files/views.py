@@ -52,6 +52,4 @@ def _keep(received: UploadedFile) -> Upload:
     digest = hashlib.sha256()
     for block in received.chunks():
         digest.update(block)
-    return Upload.objects.create(
-        name=received.name, file=received, size=received.size, sha256=digest.hexdigest()
-    )
+    return Upload.objects.create(name=received.name, file=received, size=received.size, sha256=digest.hexdigest())

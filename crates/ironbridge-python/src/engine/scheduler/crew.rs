@@ -77,6 +77,11 @@ impl Crew {
         self.attaching
     }
 
+    /// Threads that exist, or are being started.
+    pub(super) fn alive(&self) -> usize {
+        self.phases.iter().filter(|&&phase| phase != Phase::Absent).count()
+    }
+
     pub(super) fn running(&self) -> usize {
         self.running
     }
@@ -143,6 +148,13 @@ impl Crew {
         }
         self.phases[id] = Phase::Absent;
         self.take_assignment(id)
+    }
+
+    /// With no thread at all, the system is asked again, whatever it said last.
+    pub(super) fn hope_for_threads(&mut self) {
+        if !self.may_spawn {
+            self.may_spawn = self.alive() == 0;
+        }
     }
 
     pub(super) fn lead(&mut self, id: ThreadId) {

@@ -55,6 +55,13 @@ impl FakeReactor {
         self.0.lock().looks
     }
 
+    /// What nobody has come to yet.
+    #[cfg(feature = "model")]
+    pub(crate) fn undelivered(&self) -> usize {
+        let inner = self.0.lock();
+        inner.network.len() + inner.ready.len()
+    }
+
     pub(crate) fn is_driven(&self) -> bool {
         self.0.lock().inside
     }

@@ -1,0 +1,76 @@
+"""Judges a comparison by the numbers that the project has set itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benches.verdict import Verdicts
+
+Result = dict[str, Any]
+
+# What CPU time per request may be, relative to a rival's, by row.
+_RELATIVE = {
+    "hello": {"granian-1": 0.65, "granian-64": 0.55, "bjoern": 1.0, "fastpysgi": 1.0},
+    "flask": {"bjoern": 1.15, "granian-64": 0.75},
+    "django": {"bjoern": 1.15, "granian-64": 0.75},
+    "sleep": {"granian-64": 0.7},
+}
+# User and kernel together.
+_INSTRUCTIONS = {"hello": 28_000, "headers": 70_000}
+
+
+def judge(result: Result) -> Verdicts:
+    """Prints a verdict for each number, and for what can't be judged, why."""
+    verdicts = Verdicts()
+    rows = {row["key"]: row["results"] for row in result["rows"] if "ironbridge" in row["results"]}
+    for key, most in _INSTRUCTIONS.items():
+        _instructions(verdicts, key, rows.get(key, {}).get("ironbridge", {}), most)
+    for key in ("hello", "headers"):
+        mine = rows.get(key, {}).get("ironbridge", {})
+        verdicts.at_most(f"{key}: system calls a request", mine.get("calls"), 2.1)
+        verdicts.at_most(f"{key}: context switches a request", mine.get("switches"), 0.15)
+    for key, rivals in _RELATIVE.items():
+        for rival, bound in rivals.items():
+            verdicts.at_most(f"{key}: CPU time relative to {rival}", _relative(rows.get(key, {}), rival), bound)
+    for key in ("flask", "django"):
+        mine = rows.get(key, {}).get("ironbridge", {})
+        verdicts.at_most(f"{key}: context switches a request", mine.get("switches"), 0.5)
+        verdicts.at_most(f"{key}: p99 in medians", _spread(mine), 3)
+    _waiting(verdicts, rows)
+    _computing(verdicts, rows.get("cpu", {}))
+    return verdicts
+
+
+def _waiting(verdicts: Verdicts, rows: Result) -> None:
+    rate = rows.get("sleep", {}).get("ironbridge", {}).get("rate")
+    verdicts.at_least("sleep: share of the ideal 12 800 requests/s", rate and rate / 12_800, 0.93)
+    verdicts.at_most(
+        "mixed: p99 of the instant requests", rows.get("mixed", {}).get("ironbridge", {}).get("p99_ms"), 5, "ms"
+    )
+
+
+def _computing(verdicts: Verdicts, row: Result) -> None:
+    many, one = row.get("ironbridge", {}), row.get("ironbridge-1", {})
+    both = bool(many and one)
+    verdicts.at_least("cpu: rate relative to one thread", many["rate"] / one["rate"] if both else None, 0.9)
+    extra = many["switches"] - one["switches"] if both else None
+    verdicts.at_most("cpu: context switches a request beyond one thread's", extra, 0.5)
+    verdicts.at_most("cpu: p99 in medians", _spread(many), 3)
+
+
+def _instructions(verdicts: Verdicts, key: str, mine: Result, bound: float) -> None:
+    user, kernel = mine.get("user"), mine.get("kernel")
+    what = f"{key}: instructions a request, user and kernel"
+    if user is not None and kernel is None and user <= bound:
+        verdicts.not_known(what, f"{user:,.0f} in user space of at most {bound:,} in all; the kernel's are unknown")
+    else:
+        verdicts.at_most(what, None if user is None else user + (kernel or 0), bound)
+
+
+def _relative(row: Result, rival: str) -> float | None:
+    ratio = row.get(rival, {}).get("cpu_ratio")
+    return 1 / ratio if ratio else None
+
+
+def _spread(figures: Result) -> float | None:
+    return figures["p99_ms"] / figures["p50_ms"] if figures else None
