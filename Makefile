@@ -113,6 +113,7 @@ test-http:
 		cargo test -p ironbridge-http -p ironbridge-exchange --locked
 
 test-python: browser $(TEST)/.wheel
+	$(TEST)/bin/stubtest ironbridge._native --ignore-unused-allowlist --allowlist <(echo ironbridge._native.__all__)
 	BROWSER=$(BROWSER) $(TEST)/bin/python -m pytest tests
 
 $(TEST)/.tools: tests/requirements.txt $(DEMO)/requirements.txt

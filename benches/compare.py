@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,9 @@ class _Bench:
         ):
             meter = Meter(process.pids())
             meter.start()
+            begun, busy = time.monotonic(), machine.busy_seconds()
             outcome = client.go()
+            length, busy = time.monotonic() - begun, machine.busy_seconds() - busy
             usage = meter.stop()
         latency = outcome["classes"][row.latency_of] if row.latency_of else outcome["all"]
         answered = outcome["all"]["answered"]
@@ -115,6 +118,7 @@ class _Bench:
             "memory_mb": usage.peak_memory / 1e6,
             "failed": outcome["all"]["failed"] + outcome["all"]["other_status"],
             "client_busy": outcome["busy"],
+            "others": _others(busy - usage.cpu - outcome["busy"] * length, length),
         }
 
     def _count(self, server: Server, row: Row) -> dict[str, float | None]:
@@ -156,6 +160,11 @@ class _Bench:
         except (ServerFailed, LoadFailed, subprocess.SubprocessError, OSError) as error:
             errors[server.key] = str(error)[-300:]
             _say(f"{server.key} failed: {errors[server.key]}")
+
+
+def _others(seconds: float, length: float) -> float:
+    """The share of the machine that neither server nor client used: what disturbed the measurement."""
+    return max(0.0, seconds / length / (os.cpu_count() or 1))
 
 
 def _summary(key: str, rounds: dict[str, list[Figures]], counts: dict[str, dict[str, float | None]]) -> Result:

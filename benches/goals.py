@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benches.machine import QUIET
 from benches.verdict import Verdicts
 
 Result = dict[str, Any]
@@ -38,6 +39,7 @@ def judge(result: Result) -> Verdicts:
         verdicts.at_most(f"{key}: p99 in medians", _spread(mine), 3)
     _waiting(verdicts, rows)
     _computing(verdicts, rows.get("cpu", {}))
+    _quiet(verdicts, result)
     return verdicts
 
 
@@ -56,6 +58,12 @@ def _computing(verdicts: Verdicts, row: Result) -> None:
     extra = many["switches"] - one["switches"] if both else None
     verdicts.at_most("cpu: context switches a request beyond one thread's", extra, 0.5)
     verdicts.at_most("cpu: p99 in medians", _spread(many), 3)
+
+
+def _quiet(verdicts: Verdicts, result: Result) -> None:
+    worst = max((figures["others"] for row in result["rows"] for figures in row["results"].values()), default=0.0)
+    if worst > QUIET:
+        verdicts.figure("DISTURBED", f"others used up to {worst:.0%} of the machine; judge again when it is quiet")
 
 
 def _instructions(verdicts: Verdicts, key: str, mine: Result, bound: float) -> None:

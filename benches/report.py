@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benches import plot
+from benches import machine, plot
 from benches.environment import OUT, ROOT
 
 Result = dict[str, Any]
@@ -24,6 +24,7 @@ _COLUMNS = (
     ("instr. kernel", "kernel", "{:,.0f}"),
     ("peak MB", "memory_mb", "{:.1f}"),
     ("failed", "failed", "{:.0f}"),
+    ("others", "others", "{:.0%}"),
 )
 
 
@@ -94,11 +95,18 @@ def _method(result: Result) -> Iterator[str]:
         "one where they have no more (see below)."
     )
     yield ""
+    worst = max((f["others"] for row in result["rows"] for f in row["results"].values()), default=0.0)
+    yield (
+        f"The column *others* is the share of the machine's CPU time that went to neither server nor client; at "
+        f"worst {worst:.0%}. {_DISTURBED if worst > machine.QUIET else ''}"
+    ).rstrip()
+    yield ""
     yield f"System calls are {_CALLS[method['system_calls']]}. Instructions are {_COUNTED[method['instructions']]}."
     yield "Counting happens in runs of its own: a counted run is slower, and is not timed."
     yield ""
 
 
+_DISTURBED = "**Something else ran on this machine: latencies and rates above all cannot be trusted.**"
 _CALLS = {
     "perf": "counted by the kernel's trace point (`perf stat`)",
     "strace": "counted by `strace -c -f`",

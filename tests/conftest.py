@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).with_name("wsgi")))
 
 import apps
 from serving import ServerProcess
-from wsgi_site import APPS_FOLDER, Site
+from wsgi_site import APPS_FOLDER, NamedPipe, Site
 
 TEST_SECONDS = 60
 Serve = Callable[..., Site]
@@ -75,6 +75,14 @@ def http_site(plain_server: ServerProcess) -> Iterator[Site]:
     found = Site(plain_server)
     yield found
     found.close()
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[NamedPipe]:
+    """A named pipe that holds an application until the test, or its end, releases it."""
+    found = NamedPipe(tmp_path / "pipe")
+    yield found
+    found.release()
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def admin(curl: Curl) -> Curl:
 def test_the_front_page_shows_the_request_and_the_process(curl: Curl, demo: ServerProcess) -> None:
     page = curl("/", "--header", "X-Shown: on the page")
     assert "on the page" in page
-    assert "ironbridge" in page.lower()
+    assert "<th>Server</th><td>ironbridge/" in page
     assert re.search(r"<th>Process</th><td>\d+</td>", page)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote_plus
 
 import raw_client
@@ -92,10 +94,30 @@ class Site:
 
     def close(self) -> None:
         """Lets every application go that still waits, and closes the connections."""
-        if self.server.process.poll() is None:
-            self.get("open_gate")
+        with contextlib.suppress(OSError, EOFError):
+            raw_client.fetch(self.address, raw_client.get(self.target("open_gate")), timeout=2.0)
         for connection in self._connections:
             connection.close()
+
+
+class NamedPipe:
+    """Holds an application that reads from it (`blocked_on_file`), on servers that take no request to open a gate."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+        self._writing: BinaryIO | None = None
+
+    def wait_for_reader(self) -> None:
+        """Waits until an application has opened it."""
+        self._writing = open(self.path, "wb", buffering=0)
+
+    def release(self, text: bytes = b"") -> None:
+        """Lets the application read `text` and then the end."""
+        if self._writing is not None:
+            self._writing.write(text)
+            self._writing.close()
+            self._writing = None
 
 
 def body_json(response: Response) -> Any:

@@ -52,9 +52,7 @@ class Server:
         ...     urllib.request.urlopen(server.url).read()
     """
 
-    def __new__(
-        cls, app: WSGIApplication | Callable[[], WSGIApplication] | str, **options: Unpack[Options]
-    ) -> Self:
+    def __new__(cls, app: WSGIApplication | Callable[[], WSGIApplication] | str, **options: Unpack[Options]) -> Self:
         """Load the application; nothing is bound yet.
 
         Args:

@@ -82,9 +82,7 @@ def test_chdir(project: Project) -> None:
         ("app = 3", "hello:app()", "is not a factory: an object of type int cannot be called"),
     ],
 )
-def test_what_is_no_application_is_explained_with_exit_3(
-    project: Project, source: str, app: str, message: str
-) -> None:
+def test_what_is_no_application_is_explained_with_exit_3(project: Project, source: str, app: str, message: str) -> None:
     error = project.write(hello=source).error(app, code=3)
     assert message in error
     assert error.startswith("ironbridge: error: ")

@@ -50,7 +50,9 @@ def test_a_server_serves_in_the_background() -> None:
     with ironbridge.Server(application) as server:
         assert get(server.url + "/x") == b"/x"
         assert server.urls == [server.url]
-        host, port = server.addresses[0]
+        address = server.addresses[0]
+        assert isinstance(address, tuple)
+        host, port = address
         assert (host, server.url) == ("127.0.0.1", f"http://127.0.0.1:{port}")
         assert repr(server) == f"<ironbridge.Server at {server.url}>"
 
@@ -71,7 +73,10 @@ def test_a_server_can_be_started_again() -> None:
 
 
 def test_several_servers_run_side_by_side() -> None:
-    with ironbridge.Server(application) as one, ironbridge.Server(lambda e, s: application({"PATH_INFO": "2"}, s)) as two:
+    with (
+        ironbridge.Server(application) as one,
+        ironbridge.Server(lambda e, s: application({"PATH_INFO": "2"}, s)) as two,
+    ):
         assert (get(one.url + "/1"), get(two.url)) == (b"/1", b"2")
 
 

@@ -72,59 +72,19 @@ impl Fields {
     }
 }
 
-/// Collects header lines in one buffer, each written as `Name: value CRLF`, ready for the wire.
-#[derive(Debug, Default)]
-pub struct FieldsBuilder {
-    raw: Vec<u8>,
-    lines: Vec<FieldLine>,
-}
-
-impl FieldsBuilder {
-    /// A builder with room for `lines` lines of together `bytes` bytes.
-    pub fn with_capacity(lines: usize, bytes: usize) -> Self {
-        Self { raw: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
-    }
-
-    /// Appends one line. The caller has checked name (RFC 9110 5.1 token) and value (5.5: no CR, LF, NUL).
-    pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        let name_start = self.raw.len() as u32;
-        self.raw.extend_from_slice(name);
-        self.raw.extend_from_slice(b": ");
-        let value_start = self.raw.len() as u32;
-        self.raw.extend_from_slice(value);
-        self.raw.extend_from_slice(b"\r\n");
-        self.lines.push(FieldLine {
-            name_start,
-            name_len: name.len() as u32,
-            value_start,
-            value_len: value.len() as u32,
-        });
-    }
-
-    /// The finished list. Its [`Fields::raw`] is the block of lines exactly as HTTP/1 sends it.
-    pub fn build(self) -> Fields {
-        Fields { raw: self.raw.into(), lines: self.lines }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn built_lines_keep_order_and_spelling_and_are_found_in_any_case() {
-        let mut builder = FieldsBuilder::default();
-        builder.push(b"X-One", b"1");
-        builder.push(b"set-COOKIE", b"a=b");
-        builder.push(b"Set-Cookie", b"");
-        let fields = builder.build();
-        assert_eq!(&fields.raw()[..], b"X-One: 1\r\nset-COOKIE: a=b\r\nSet-Cookie: \r\n");
+    fn lines_keep_order_and_spelling_and_are_found_in_any_case() {
+        let raw = Bytes::from_static(b"X-One: 1\r\nset-COOKIE: a=b\r\nSet-Cookie:\r\n");
+        let line = |name_start, name_len, value_start, value_len| FieldLine { name_start, name_len, value_start, value_len };
+        let fields = Fields::new(raw, vec![line(0, 5, 7, 1), line(10, 10, 22, 3), line(27, 10, 38, 0)]);
+        assert_eq!(fields.len(), 3);
         assert_eq!(fields.get("x-one"), Some(&b"1"[..]));
         assert_eq!(fields.get_all("set-cookie").collect::<Vec<_>>(), [&b"a=b"[..], b""]);
         assert_eq!(fields.get("absent"), None);
-        assert_eq!(
-            fields.iter().map(|(n, _)| n).collect::<Vec<_>>(),
-            [&b"X-One"[..], b"set-COOKIE", b"Set-Cookie"]
-        );
+        assert_eq!(fields.iter().map(|(n, _)| n).collect::<Vec<_>>(), [&b"X-One"[..], b"set-COOKIE", b"Set-Cookie"]);
     }
 }

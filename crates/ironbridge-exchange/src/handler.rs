@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Request {
     /// Method, target, version and header lines.
-    pub head: RequestHead,
+    pub head: Box<RequestHead>,
     /// The body, read ahead as far as the front end was told to.
     pub body: RequestBody,
     /// Who sent it.
@@ -26,7 +26,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Response {
     /// Status and header lines.
-    pub head: ResponseHead,
+    pub head: Box<ResponseHead>,
     /// The body.
     pub body: ResponseBody,
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::fields::Fields;
+use crate::{block::HeaderBlock, fields::Fields};
 
 /// The protocol version that a request was made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +54,8 @@ pub struct RequestHead {
 
 /// A response's head, as the application or a layer made it.
 ///
-/// `fields` never holds Connection, Keep-Alive, Transfer-Encoding or another hop-by-hop header; the
-/// connection writes those. Content-Length lives in `content_length`, not in `fields`.
+/// `lines` never holds Connection, Keep-Alive, Transfer-Encoding or another hop-by-hop header; the connection writes
+/// those. Content-Length lives in `content_length`, not in `lines`.
 #[derive(Debug, Clone)]
 pub struct ResponseHead {
     /// Three digits, 200 to 999 (1xx are not responses; see `EarlyHints`).
@@ -63,7 +63,7 @@ pub struct ResponseHead {
     /// The reason phrase where it differs from the standard one for `status`.
     pub reason: Option<Bytes>,
     /// Header lines as the application wrote them.
-    pub fields: Fields,
+    pub lines: HeaderBlock,
     /// Bytes of the body, where the application or adapter knows them.
     pub content_length: Option<u64>,
 }
@@ -71,6 +71,6 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// A head with a status and nothing else.
     pub fn new(status: u16) -> Self {
-        Self { status, reason: None, fields: Fields::default(), content_length: None }
+        Self { status, reason: None, lines: HeaderBlock::default(), content_length: None }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::fields::Fields;
+use crate::block::HeaderBlock;
 
 /// Where an application puts the header lines of 103 responses, and where the connection finds them.
 ///
@@ -19,18 +19,18 @@ pub struct EarlyHints {
 #[derive(Debug, Default)]
 struct Shared {
     any: AtomicBool,
-    hints: Mutex<Vec<Fields>>,
+    hints: Mutex<Vec<HeaderBlock>>,
 }
 
 impl EarlyHints {
     /// Queues one 103 response.
-    pub fn push(&self, fields: Fields) {
-        self.shared.hints.lock().unwrap_or_else(PoisonError::into_inner).push(fields);
+    pub fn push(&self, lines: HeaderBlock) {
+        self.shared.hints.lock().unwrap_or_else(PoisonError::into_inner).push(lines);
         self.shared.any.store(true, Ordering::Release);
     }
 
     /// Takes what waits. Costs one atomic load while nothing does.
-    pub fn take(&self) -> Vec<Fields> {
+    pub fn take(&self) -> Vec<HeaderBlock> {
         if !self.shared.any.load(Ordering::Acquire) {
             return Vec::new();
         }
@@ -48,8 +48,8 @@ mod tests {
     fn hints_come_out_in_order_and_once() {
         let hints = EarlyHints::default();
         assert!(hints.take().is_empty());
-        hints.push(Fields::default());
-        hints.push(Fields::default());
+        hints.push(HeaderBlock::default());
+        hints.push(HeaderBlock::default());
         assert_eq!(hints.take().len(), 2);
         assert!(hints.take().is_empty());
     }

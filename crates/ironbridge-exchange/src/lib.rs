@@ -2,6 +2,7 @@
 //!
 //! * [`head`]: a request's head as it came: one buffer and an index of its lines.
 //! * [`fields`]: an ordered list of header lines over one buffer, spelled as they were written.
+//! * [`block`]: header lines on their way out, rendered.
 //! * [`body`]: what carries a body, in either direction; [`pipe`] is the bounded, two-sided kind.
 //! * [`peer`]: who speaks to us, and where.
 //! * [`hints`]: 103 Early Hints on their way out.
@@ -9,6 +10,7 @@
 //!
 //! This crate must never know hyper, sockets or Python.
 
+pub mod block;
 pub mod body;
 pub mod fields;
 pub mod handler;
@@ -17,6 +19,7 @@ pub mod hints;
 pub mod peer;
 pub mod pipe;
 
+pub use block::HeaderBlock;
 pub use body::{RequestBody, ResponseBody};
 pub use fields::Fields;
 pub use handler::{Handler, Request, Response};

@@ -31,8 +31,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// What an adapter made of these facts at the connection's first request, so that it is not made for each.
-    pub fn keep<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Arc<T>) -> Arc<dyn Any + Send + Sync> {
-        Arc::clone(self.kept.get_or_init(|| make()))
+    /// What an adapter has kept with the connection.
+    pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.kept.get().and_then(|kept| Arc::clone(kept).downcast().ok())
+    }
+
+    /// Keeps what an adapter made of these facts, so that it is not made for each request. The first one stays.
+    pub fn keep<T: Any + Send + Sync>(&self, made: Arc<T>) -> Arc<T> {
+        let kept = self.kept.get_or_init(|| Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
+        Arc::clone(kept).downcast().unwrap_or(made)
     }
 }

@@ -68,6 +68,16 @@ struct State {
     receiver_waker: Option<Waker>,
 }
 
+impl State {
+    /// The next chunk, or the first piece of a large one: what the receiver holds stays small.
+    fn take_piece(&mut self) -> Option<Bytes> {
+        let first = self.chunks.front_mut()?;
+        let piece = if first.len() > LARGEST_PIECE { first.split_to(LARGEST_PIECE) } else { self.chunks.pop_front()? };
+        self.len -= piece.len();
+        Some(piece)
+    }
+}
+
 impl Sender {
     /// Ready when there is room for another chunk.
     ///
@@ -156,11 +166,8 @@ impl Receiver {
     ) -> (Poll<Option<Result<Bytes, PipeError>>>, Option<Waker>) {
         let mut state = lock(&self.shared);
         let first_call = !std::mem::replace(&mut state.wanted, true);
-        let poll = match state.chunks.pop_front() {
-            Some(chunk) => {
-                state.len -= chunk.len();
-                Poll::Ready(Some(Ok(chunk)))
-            }
+        let poll = match state.take_piece() {
+            Some(chunk) => Poll::Ready(Some(Ok(chunk))),
             None => match state.end {
                 Some(Ok(())) => Poll::Ready(None),
                 Some(Err(error)) => Poll::Ready(Some(Err(error))),
@@ -208,6 +215,9 @@ fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
         None => *slot = Some(cx.waker().clone()),
     }
 }
+
+/// Chunks beyond this many bytes are taken piece by piece.
+const LARGEST_PIECE: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -15,9 +15,8 @@ use crate::{
     config::HttpConfig,
     deadline::Deadlines,
     gate::{
-        head::ParsedHead,
         io::GateIo,
-        lane::{FileStretch, Lane, Outgoing},
+        lane::{Arrival, FileStretch, Lane, Outgoing},
         refusal::Refusal,
         transport::Transport,
     },
@@ -58,7 +57,6 @@ pub async fn serve<T: Transport, H: Handler>(transport: T, peer: Peer, front: Ar
     let service = service_fn(move |request| answer(Arc::clone(&line), request));
     let mut connection = pin!(
         http1::Builder::new()
-            .title_case_headers(true)
             .auto_date_header(false)
             .header_read_timeout(None)
             .serve_connection(io, service)
@@ -83,14 +81,14 @@ async fn answer<H: Handler>(
     line: Arc<Line<H>>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Outbound>, io::Error> {
-    let parsed = match line.lane.take_request() {
-        Some(Ok(parsed)) => parsed,
+    let arrival = match line.lane.take_request() {
+        Some(Ok(arrival)) => arrival,
         Some(Err(refusal)) => return Ok(line.turn_away(refusal)),
         None => return Err(io::Error::other("hyper delivered a request that the gate never passed")),
     };
-    let entry = line.front.journal.open(&parsed.head, &line.peer);
-    let head_only = &parsed.head.method[..] == b"HEAD";
-    let (body, pump) = match read_body(&line, &parsed, request.into_body()).await {
+    let entry = line.front.journal.open(&arrival.head, &line.peer);
+    let head_only = &arrival.head.method[..] == b"HEAD";
+    let (body, pump) = match read_body(&line, &arrival, request.into_body()).await {
         Ok(body) => body,
         Err(Unread::Refused(refusal)) => {
             line.front.journal.counters.refusal(refusal.label());
@@ -101,21 +99,22 @@ async fn answer<H: Handler>(
         }
         Err(Unread::ClientGone) => return Err(io::ErrorKind::ConnectionReset.into()),
     };
-    let early_hints = (parsed.head.version != Version::Http10).then(|| line.lane.hints.clone());
-    let request = Request { head: parsed.head, body, peer: Arc::clone(&line.peer), early_hints };
+    let early_hints = (arrival.head.version != Version::Http10).then(|| line.lane.hints.clone());
+    let request = Request { head: arrival.head, body, peer: Arc::clone(&line.peer), early_hints };
     let (response, pump) = run(line.handler.clone().call(request), pump).await;
+    let response = line.blame_client(response);
     Ok(line.finish(response, head_only, pump, entry))
 }
 
 async fn read_body<H>(
     line: &Line<H>,
-    parsed: &ParsedHead,
+    arrival: &Arrival,
     incoming: Incoming,
 ) -> Result<(RequestBody, Option<Pump>), Unread> {
     if http_body::Body::is_end_stream(&incoming) {
         return Ok((RequestBody::Empty, None));
     }
-    read_ahead(incoming, &line.lane, line.front.config.buffering, parsed.expect_continue).await
+    read_ahead(incoming, &line.lane, line.front.config.buffering, arrival.expect_continue).await
 }
 
 /// Waits for the handler, and feeds it the rest of its request meanwhile.
@@ -138,6 +137,14 @@ where
 }
 
 impl<H> Line<H> {
+    /// An application that failed because its request's body broke a rule did not fail: the client did.
+    fn blame_client(&self, response: Response) -> Response {
+        match self.lane.body_fault() {
+            Some(fault) if response.head.status >= 500 => plain::refused(fault),
+            _ => response,
+        }
+    }
+
     fn turn_away(&self, refusal: Refusal) -> hyper::Response<Outbound> {
         tracing::debug!(peer = ?self.peer.remote, reason = %refusal, "request refused");
         let entry = self.front.journal.open_refused(refusal, &self.peer);
@@ -170,6 +177,9 @@ impl<H> Line<H> {
         self.lane.push_response(Outgoing { head, has_body, file });
         let outbound = Outbound::new(source, length, pump, Arc::clone(&self.lane), entry);
         let mut response = hyper::Response::new(outbound);
+        if self.lane.body_fault().is_some() {
+            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+        }
         *response.status_mut() = status;
         response
     }

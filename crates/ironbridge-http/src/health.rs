@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -15,7 +16,7 @@ use crate::{gate::head::origin_form, plain};
 /// Puts [`Health`] around a handler.
 #[derive(Debug, Clone)]
 pub struct HealthLayer {
-    path: Option<Box<[u8]>>,
+    path: Option<Arc<[u8]>>,
 }
 
 impl HealthLayer {
@@ -36,7 +37,7 @@ impl<H: Handler> Layer<H> for HealthLayer {
 /// Answers its path with 200, and passes everything else on.
 #[derive(Debug, Clone)]
 pub struct Health<H> {
-    path: Option<Box<[u8]>>,
+    path: Option<Arc<[u8]>>,
     inner: H,
 }
 

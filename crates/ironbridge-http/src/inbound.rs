@@ -33,9 +33,9 @@ pub async fn read_ahead(
 ) -> Result<(RequestBody, Option<Pump>), Unread> {
     let length = incoming.size_hint().exact();
     let fits = length.is_some_and(|length| length <= buffering.memory as u64);
-    if !fits && !buffering.spool && (length.is_some() || expects_continue) {
-        // Nothing is gained by waiting for a part of it; and the client is asked to go on only when the application reads.
-        return Ok(stream(incoming, lane, Bytes::new(), buffering, !expects_continue));
+    if !fits && !buffering.spool && expects_continue {
+        // The client is asked to go on only when the application reads.
+        return Ok(stream(incoming, lane, Bytes::new(), buffering, false));
     }
     let mut memory = BytesMut::with_capacity(length.filter(|_| fits).unwrap_or(0) as usize);
     while let Some(chunk) = next_chunk(&mut incoming).await {

@@ -19,6 +19,8 @@ pub struct Outbound {
     source: Source,
     /// Bytes that the head promised and that are still owed; `None` where it promised nothing.
     owed: Option<u64>,
+    /// Why the response breaks off, once what came before has been flushed.
+    broken: Option<&'static str>,
     /// Feeds the application the rest of its request meanwhile.
     pump: Option<Pump>,
     lane: Arc<Lane>,
@@ -53,7 +55,7 @@ impl Outbound {
             Source::File(len) => Some(*len),
             Source::Stream(_) => None,
         };
-        Self { source, owed: length.or(has), pump, lane, entry }
+        Self { source, owed: length.or(has), broken: None, pump, lane, entry }
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, pipe::PipeError>>> {
@@ -100,14 +102,14 @@ impl Outbound {
         chunk
     }
 
-    fn at_end(&mut self) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn at_end(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.owed {
             Some(owed) if owed > 0 => {
                 tracing::warn!(
                     path = %self.entry.path(), missing = owed,
                     "the application sent less than its Content-Length; the connection is closed"
                 );
-                self.fail("less than its Content-Length")
+                self.fail(cx, "less than its Content-Length")
             }
             _ => {
                 self.entry.complete();
@@ -116,11 +118,12 @@ impl Outbound {
         }
     }
 
-    fn fail(&mut self, why: &'static str) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    /// hyper drops what it has not flushed when a body fails: it gets its turn to flush first.
+    fn fail(&mut self, cx: &Context<'_>, why: &'static str) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         self.lane.abort();
-        self.source = Source::Empty;
-        self.owed = Some(0);
-        Poll::Ready(Some(Err(io::Error::other(why))))
+        self.broken = Some(why);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -133,6 +136,9 @@ impl Body for Outbound {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = self.get_mut();
+        if let Some(why) = this.broken {
+            return Poll::Ready(Some(Err(io::Error::other(why))));
+        }
         if let Some(pump) = &mut this.pump {
             if pump.poll(cx).is_ready() {
                 this.pump = None;
@@ -140,7 +146,7 @@ impl Body for Outbound {
         }
         match this.poll_source(cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => this.at_end(),
+            Poll::Ready(None) => this.at_end(cx),
             Poll::Ready(Some(Ok(chunk))) => {
                 let chunk = this.pay(chunk);
                 if this.is_end_stream() {
@@ -150,14 +156,14 @@ impl Body for Outbound {
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(path = %this.entry.path(), %error, "a response broke off");
-                this.fail("the response broke off")
+                this.fail(cx, "the response broke off")
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Empty => self.owed.unwrap_or(0) == 0,
+            Source::Empty => self.owed.unwrap_or(0) == 0 && self.broken.is_none(),
             Source::Bytes(bytes) => bytes.is_empty() && self.owed == Some(0),
             Source::File(left) => *left == 0 && self.owed == Some(0),
             // The application must be asked for its end even when it has paid all it owed.

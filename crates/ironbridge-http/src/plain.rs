@@ -1,25 +1,25 @@
 //! The small responses that the server makes itself.
 
 use bytes::Bytes;
-use ironbridge_exchange::{Response, ResponseBody, ResponseHead, fields::FieldsBuilder};
+use ironbridge_exchange::{HeaderBlock, Response, ResponseBody, ResponseHead};
 
 use crate::{gate::refusal::Refusal, reason::standard_reason};
 
 /// A plain-text response that says its own status, with more header lines if needed.
 pub fn response(status: u16, lines: &[(&str, &str)]) -> Response {
     let text = format!("{status} {}\n", standard_reason(status));
-    let mut fields = FieldsBuilder::with_capacity(1 + lines.len(), 64);
-    fields.push(b"Content-Type", b"text/plain; charset=utf-8");
+    let mut block = HeaderBlock::with_capacity(128);
+    block.push(b"Content-Type", b"text/plain; charset=utf-8");
     for (name, value) in lines {
-        fields.push(name.as_bytes(), value.as_bytes());
+        block.push(name.as_bytes(), value.as_bytes());
     }
     let head = ResponseHead {
         status,
         reason: None,
-        fields: fields.build(),
+        lines: block,
         content_length: Some(text.len() as u64),
     };
-    Response { head, body: ResponseBody::Bytes(Bytes::from(text)) }
+    Response { head: Box::new(head), body: ResponseBody::Bytes(Bytes::from(text)) }
 }
 
 /// The answer to a request that the gate turned away.

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use ironbridge_exchange::{Fields, Response, hints::EarlyHints};
+use ironbridge_exchange::{HeaderBlock, Response, hints::EarlyHints};
 use pyo3::Python;
 
 use crate::{
@@ -38,18 +38,23 @@ impl Here {
         self.wake(self.ticket.answer(response));
     }
 
+    /// Whether only the head of the response is wanted.
+    pub fn is_head(&self) -> bool {
+        self.ticket.is_head
+    }
+
     /// Notes where this request's early hints go.
     pub fn set_hints(&self, hints: Option<EarlyHints>) {
         self.ticket.set_hints(hints);
     }
 
     /// Sends a 103 response ahead of the response, unless that has begun.
-    pub fn hint(&self, py: Python<'_>, fields: Fields) {
+    pub fn hint(&self, py: Python<'_>, lines: HeaderBlock) {
         let Some(hints) = self.ticket.hints() else { return };
         if self.is_answered() {
             return;
         }
-        hints.push(fields);
+        hints.push(lines);
         self.wake(self.ticket.connection());
         // Where nobody drives the reactor, one turn of it sends them.
         if !self.is_led() {

@@ -1,18 +1,18 @@
 //! The small responses that the Python side makes without Python.
 
 use bytes::Bytes;
-use ironbridge_exchange::{Response, ResponseBody, ResponseHead, fields::FieldsBuilder};
+use ironbridge_exchange::{HeaderBlock, Response, ResponseBody, ResponseHead};
 
 /// A plain-text response with one sentence, and one more header line if needed.
 pub fn response(status: u16, text: &'static str, line: Option<(&str, &str)>) -> Response {
-    let mut fields = FieldsBuilder::with_capacity(2, 64);
-    fields.push(b"Content-Type", b"text/plain; charset=utf-8");
+    let mut lines = HeaderBlock::with_capacity(64);
+    lines.push(b"Content-Type", b"text/plain; charset=utf-8");
     if let Some((name, value)) = line {
-        fields.push(name.as_bytes(), value.as_bytes());
+        lines.push(name.as_bytes(), value.as_bytes());
     }
     let head =
-        ResponseHead { status, reason: None, fields: fields.build(), content_length: Some(text.len() as u64) };
-    Response { head, body: ResponseBody::Bytes(Bytes::from_static(text.as_bytes())) }
+        ResponseHead { status, reason: None, lines, content_length: Some(text.len() as u64) };
+    Response { head: Box::new(head), body: ResponseBody::Bytes(Bytes::from_static(text.as_bytes())) }
 }
 
 /// The application failed. Its traceback is for the log, not for the client.

@@ -24,6 +24,8 @@ pub struct Ticket {
     desk: Mutex<Desk>,
     /// The connection does not wait any more: its client has gone.
     abandoned: AtomicBool,
+    /// Whether the request's method is HEAD.
+    pub is_head: bool,
     /// When the request became ready to run.
     pub arrived: Instant,
 }
@@ -40,12 +42,14 @@ struct Desk {
 impl Ticket {
     /// A ticket for `request`, and the future that ends with its response.
     pub fn new(request: Request, pool: &Arc<PythonPool>) -> (Arc<Self>, Waiting) {
+        let is_head = &request.head.method[..] == b"HEAD";
         let desk = Desk { request: Some(request), response: None, connection: None, answered: false, hints: None };
         let ticket = Arc::new(Self {
             pool: Arc::clone(pool),
             thread: AtomicUsize::new(usize::MAX),
             desk: Mutex::new(desk),
             abandoned: AtomicBool::new(false),
+            is_head,
             arrived: Instant::now(),
         });
         (Arc::clone(&ticket), Waiting { ticket })

@@ -3,6 +3,10 @@
 //! Python's own C handler stays in place and writes each signal's number to a socket (`signal.set_wakeup_fd`); a
 //! small thread reads it there. So a signal is heard at once, whatever Python code the main thread is in, and no
 //! code of ours runs inside a signal handler.
+//!
+//! * [`children`]: what forked children do about it.
+
+mod children;
 
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
@@ -64,12 +68,12 @@ impl Signals {
         let ignore = |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {};
         let handler = PyCFunction::new_closure(py, Some(c"ironbridge_signal"), None, ignore)?;
         let mut handlers = Vec::new();
-        for number in [SIGINT, SIGTERM, SIGQUIT] {
+        for number in SIGNALS {
             handlers.push((number, signal.call_method1("signal", (number, &handler))?.unbind()));
         }
         let former = Arc::new(Former { handlers, wakeup_fd });
         let installed = Arc::new(AtomicBool::new(true));
-        release_in_children(py, &former, &installed)?;
+        children::release(py, &former, &installed)?;
         Ok(Some(Self { former, installed, writer, reader }))
     }
 
@@ -113,24 +117,6 @@ impl Former {
         }
         Ok(())
     }
-}
-
-/// A child that the application forks shares our socket: without this, a signal to the child would stop the server, and
-/// would not end the child.
-fn release_in_children(py: Python<'_>, former: &Arc<Former>, installed: &Arc<AtomicBool>) -> PyResult<()> {
-    let (former, installed) = (former.clone(), installed.clone());
-    let release = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| match installed
-        .load(Ordering::Acquire)
-    {
-        true => former.put_back(arguments.py(), NO_WAKEUP_FD),
-        false => Ok(()),
-    };
-    let hook = PyDict::new(py);
-    hook.set_item(
-        "after_in_child",
-        PyCFunction::new_closure(py, Some(c"ironbridge_forked"), None, release)?,
-    )?;
-    py.import("os")?.call_method("register_at_fork", (), Some(&hook)).map(drop)
 }
 
 impl Listening {
@@ -208,10 +194,8 @@ fn obey(mut reader: UnixStream, worker: &impl Fn(Command)) {
 fn carry_out(order: Order, signal: i32, worker: &impl Fn(Command), reader: &UnixStream) {
     match order {
         Order::Stop => {
-            tracing::info!(
-                "{}: stopping, finishing requests in flight (again Ctrl-C: at once)",
-                name(signal)
-            );
+            let more = if signal == SIGINT { "; press Ctrl-C again to end at once" } else { "" };
+            tracing::info!("{}: finishing requests in flight{more}", name(signal));
             worker(Command::Stop);
         }
         Order::Kill => {
@@ -234,6 +218,9 @@ const fn name(signal: i32) -> &'static str {
 
 /// What `signal.set_wakeup_fd` takes for "none".
 const NO_WAKEUP_FD: i32 = -1;
+
+/// The signals that stop a server.
+const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGQUIT];
 
 const SIGINT: i32 = libc::SIGINT;
 const SIGTERM: i32 = libc::SIGTERM;

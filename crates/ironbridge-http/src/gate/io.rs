@@ -74,6 +74,10 @@ impl<T: Transport> GateIo<T> {
             Poll::Pending => Poll::Pending,
             ready => {
                 self.deadline.stop_writing();
+                if self.lane.is_idle() && self.reader.is_between_requests() {
+                    // hyper may not ask for the next request before there is one.
+                    self.deadline.read_is_late(ReadWait::KeepAlive);
+                }
                 ready
             }
         }
@@ -138,7 +142,8 @@ impl<T: Transport> Write for GateIo<T> {
 
 impl<T: Transport> Drop for GateIo<T> {
     fn drop(&mut self) {
-        if self.lane.is_aborted() {
+        // Framed otherwise, a body that breaks off shows by itself, and a reset could eat what was sent of it.
+        if self.lane.is_aborted() && self.writer.is_framed_by_close() {
             self.transport.reset_on_close();
         }
     }

@@ -7,13 +7,13 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
-use ironbridge_exchange::{ResponseHead, hints::EarlyHints};
+use ironbridge_exchange::{RequestHead, ResponseHead, hints::EarlyHints};
 
-use super::{head::ParsedHead, refusal::Refusal};
+use super::refusal::Refusal;
 
 /// The side channel of one connection.
 #[derive(Debug, Default)]
@@ -21,23 +21,34 @@ pub struct Lane {
     shared: Mutex<Queues>,
     /// Part of a head has arrived.
     partial: AtomicBool,
+    /// Requests that were let in and whose response is not over yet.
+    in_flight: AtomicU32,
     /// Where 103 responses wait.
     pub hints: EarlyHints,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
-    requests: VecDeque<Result<ParsedHead, Refusal>>,
+    requests: VecDeque<Result<Arrival, Refusal>>,
     responses: VecDeque<Outgoing>,
     body_fault: Option<Refusal>,
     aborted: bool,
+}
+
+/// A request that the gate has let in.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its head.
+    pub head: Box<RequestHead>,
+    /// Whether the client waits for 100 Continue before it sends the body.
+    pub expect_continue: bool,
 }
 
 /// What the gate writes in place of the head that hyper made.
 #[derive(Debug)]
 pub struct Outgoing {
     /// Status and header lines.
-    pub head: ResponseHead,
+    pub head: Box<ResponseHead>,
     /// Whether bytes follow the head at all (not for HEAD, 204, 304).
     pub has_body: bool,
     /// What follows, where it is a file for the kernel to send.
@@ -55,12 +66,13 @@ pub struct FileStretch {
 
 impl Lane {
     /// The gate has read a head, or turned one away.
-    pub fn push_request(&self, request: Result<ParsedHead, Refusal>) {
+    pub fn push_request(&self, request: Result<Arrival, Refusal>) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.lock().requests.push_back(request);
     }
 
     /// The head of the request that hyper has just delivered.
-    pub fn take_request(&self) -> Option<Result<ParsedHead, Refusal>> {
+    pub fn take_request(&self) -> Option<Result<Arrival, Refusal>> {
         self.lock().requests.pop_front()
     }
 
@@ -72,6 +84,16 @@ impl Lane {
     /// hyper has written a head: this one belongs in its place.
     pub fn take_response(&self) -> Option<Outgoing> {
         self.lock().responses.pop_front()
+    }
+
+    /// A response has been written to its end.
+    pub fn end_response(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether no request waits for the end of its response.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) == 0
     }
 
     /// The body that is being read broke a rule.

@@ -16,7 +16,7 @@ use tokio::io::ReadBuf;
 use super::{
     chunked::{ChunkedTracker, Piece},
     head::{HeadStep, ParsedHead, Persistence, read_head},
-    lane::Lane,
+    lane::{Arrival, Lane},
     limits::HeadLimits,
     minimal::minimal_head,
     refusal::Refusal,
@@ -153,7 +153,7 @@ impl Reader {
         }
         minimal_head(&head, &mut self.feed);
         deadline.stop_reading();
-        self.lane.push_request(Ok(head));
+        self.lane.push_request(Ok(Arrival { head: Box::new(head.head), expect_continue: head.expect_continue }));
         Ok(())
     }
 
@@ -173,11 +173,12 @@ impl Reader {
             State::Chunked(tracker) => {
                 let window = room.min(self.input.len());
                 let (take, over) = follow_chunks(tracker, &self.input[..window], &mut self.body_bytes)?;
+                // What a size line promises is refused before it comes.
+                if tracker.announced() > self.limits.body {
+                    return Err(Refusal::BodyTooLarge);
+                }
                 if over {
                     self.state = State::Length(0);
-                }
-                if self.body_bytes > self.limits.body {
-                    return Err(Refusal::BodyTooLarge);
                 }
                 take
             }
@@ -235,6 +236,8 @@ impl Reader {
     /// Nothing has come: note what we wait for, and whether that has taken too long.
     fn waiting(&mut self, deadline: &mut Ticket) -> Result<(), TimedOut> {
         let wait = match self.state {
+            // hyper looks whether the client is still there; the application may take its time.
+            State::Head if self.input.is_empty() && !self.lane.is_idle() => return Ok(()),
             State::Head if self.input.is_empty() => ReadWait::KeepAlive,
             State::Head => ReadWait::Head,
             _ => ReadWait::Body { received: self.body_bytes },

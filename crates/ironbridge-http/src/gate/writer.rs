@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ironbridge_exchange::Fields;
+use ironbridge_exchange::HeaderBlock;
 
 use super::{
     chunked::{ChunkedTracker, Piece},
@@ -154,7 +154,7 @@ impl Writer {
                 let (take, over) = follow(tracker, rest)?;
                 self.out.extend_from_slice(&rest[..take]);
                 if over {
-                    self.state = State::Head;
+                    self.end_response();
                 }
                 Poll::Ready(Ok(take))
             }
@@ -215,71 +215,132 @@ impl Writer {
         stretch.offset += n as u64;
         *left -= n as u64;
         if *left == 0 {
-            self.state = State::Head;
+            self.end_response();
         }
         Poll::Ready(Ok(n))
     }
 
     fn end_of_length(&mut self) {
         if matches!(self.state, State::Length(0)) {
-            self.state = State::Head;
+            self.end_response();
         }
+    }
+
+    fn end_response(&mut self) {
+        self.state = State::Head;
+        self.lane.end_response();
     }
 
     /// Replaces the head that hyper wrote. `rest` starts with it; hyper writes heads in one piece.
     fn take_head(&mut self, rest: &[u8]) -> io::Result<usize> {
-        let Some(end) = memchr::memmem::find(rest, b"\r\n\r\n") else {
-            return Err(io::Error::other("hyper wrote a head in pieces"));
+        let Some(made) = MadeHead::read(rest) else {
+            return Err(io::Error::other("hyper wrote a head that is none"));
         };
-        let end = end + 4;
-        let head = &rest[..end];
-        if head.starts_with(b"HTTP/1.1 100 ") {
-            self.out.extend_from_slice(head);
-            return Ok(end);
+        if made.is_interim {
+            self.out.extend_from_slice(&rest[..made.end]);
+            return Ok(made.end);
         }
         let Some(outgoing) = self.lane.take_response() else {
             return Err(io::Error::other("hyper wrote a response that nobody made"));
         };
-        let first_line = memchr::memchr(b'\n', head).map_or(end, |newline| newline + 1);
-        let framing = &head[first_line..end - 2];
-        self.write_head(&head[..VERSION_LEN], &outgoing, framing);
-        self.state = state_after(framing, outgoing)?;
+        self.write_head(&rest[..VERSION_LEN], &outgoing, &made);
+        self.state = match (outgoing.has_body, made.length, outgoing.file) {
+            (false, _, _) => State::Length(0),
+            (true, Some((length, _)), Some(stretch)) if length > 0 => State::File(stretch, length),
+            (true, Some((length, _)), _) => State::Length(length),
+            (true, None, _) if made.is_chunked => State::Chunked(ChunkedTracker::new(0)),
+            (true, None, _) => State::UntilClose,
+        };
         self.end_of_length();
-        Ok(end)
+        Ok(made.end)
     }
 
-    fn write_head(&mut self, version: &[u8], outgoing: &Outgoing, framing: &[u8]) {
+    /// Whether only our close can tell the client where the body ends.
+    pub fn is_framed_by_close(&self) -> bool {
+        matches!(self.state, State::UntilClose)
+    }
+
+    fn write_head(&mut self, version: &[u8], outgoing: &Outgoing, made: &MadeHead<'_>) {
         let head = &outgoing.head;
-        let lines = head.fields.raw();
         let out = &mut self.out;
-        out.reserve(128 + lines.len() + framing.len());
+        out.reserve(ROOM_FOR_OUR_LINES + head.lines.as_bytes().len());
         if head.status == 200 && head.reason.is_none() {
             out.extend_from_slice(version);
             out.extend_from_slice(b" 200 OK\r\n");
         } else {
             write_status_line(out, version, head.status, head.reason.as_deref());
         }
-        out.extend_from_slice(lines);
-        if self.signature.date && head.fields.get("date").is_none() {
+        out.extend_from_slice(head.lines.as_bytes());
+        if self.signature.date && !head.lines.has_date() {
             date::append_line(out);
         }
-        if self.signature.server && head.fields.get("server").is_none() {
+        if self.signature.server && !head.lines.has_server() {
             out.extend_from_slice(b"Server: ironbridge\r\n");
         }
-        if let (false, Some(length), true) = (outgoing.has_body, head.content_length, head.status != 204) {
-            out.extend_from_slice(b"Content-Length: ");
-            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-            out.extend_from_slice(b"\r\n");
+        match (made.length, head.content_length) {
+            (Some((_, digits)), _) => write_line(out, b"Content-Length: ", digits),
+            // What a GET would have brought (RFC 9110 section 8.6); never with 204.
+            (None, Some(length)) if !outgoing.has_body && head.status != 204 => {
+                write_line(out, b"Content-Length: ", itoa::Buffer::new().format(length).as_bytes());
+            }
+            _ => {}
         }
-        out.extend_from_slice(framing);
+        if made.is_chunked {
+            write_line(out, b"Transfer-Encoding: ", b"chunked");
+        }
+        let until_close = outgoing.has_body && made.length.is_none() && !made.is_chunked;
+        if let Some(connection) = if until_close { Some(&b"close"[..]) } else { made.connection } {
+            write_line(out, b"Connection: ", connection);
+        }
         out.extend_from_slice(b"\r\n");
     }
 
-    fn write_hints(&mut self, fields: &Fields) {
+    fn write_hints(&mut self, lines: &HeaderBlock) {
         self.out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
-        self.out.extend_from_slice(fields.raw());
+        self.out.extend_from_slice(lines.as_bytes());
         self.out.extend_from_slice(b"\r\n");
     }
+}
+
+/// What hyper's head says about framing and persistence.
+struct MadeHead<'a> {
+    /// Its length, the empty line included.
+    end: usize,
+    is_interim: bool,
+    /// Content-Length, and its digits.
+    length: Option<(u64, &'a [u8])>,
+    is_chunked: bool,
+    connection: Option<&'a [u8]>,
+}
+
+impl<'a> MadeHead<'a> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut at = memchr::memchr(b'\n', bytes)? + 1;
+        let is_interim = bytes.get(VERSION_LEN..VERSION_LEN + 2)? == b" 1";
+        let mut made = Self { end: 0, is_interim, length: None, is_chunked: false, connection: None };
+        loop {
+            let newline = at + memchr::memchr(b'\n', &bytes[at..])?;
+            let line = bytes[at..newline].strip_suffix(b"\r")?;
+            at = newline + 1;
+            if line.is_empty() {
+                made.end = at;
+                return Some(made);
+            }
+            if let Some(digits) = line.strip_prefix(b"content-length: ") {
+                made.length = Some((std::str::from_utf8(digits).ok()?.parse().ok()?, digits));
+            } else if line.starts_with(b"transfer-encoding: ") {
+                made.is_chunked = true;
+            } else if let Some(connection) = line.strip_prefix(b"connection: ") {
+                made.connection = Some(connection);
+            }
+        }
+    }
+}
+
+fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn write_status_line(out: &mut Vec<u8>, version: &[u8], status: u16, reason: Option<&[u8]>) {
@@ -289,33 +350,6 @@ fn write_status_line(out: &mut Vec<u8>, version: &[u8], status: u16, reason: Opt
     out.push(b' ');
     out.extend_from_slice(reason.unwrap_or_else(|| standard_reason(status).as_bytes()));
     out.extend_from_slice(b"\r\n");
-}
-
-/// Where the body that follows this framing ends.
-fn state_after(framing: &[u8], outgoing: Outgoing) -> io::Result<State> {
-    if !outgoing.has_body {
-        return Ok(State::Head);
-    }
-    for line in framing.split(|&byte| byte == b'\n') {
-        if let Some(value) = strip_name(line, b"content-length: ") {
-            let digits = std::str::from_utf8(value.trim_ascii()).ok().and_then(|text| text.parse().ok());
-            let length: u64 =
-                digits.ok_or_else(|| io::Error::other("hyper wrote a strange Content-Length"))?;
-            return Ok(match outgoing.file {
-                Some(stretch) if length > 0 => State::File(stretch, length),
-                _ => State::Length(length),
-            });
-        }
-        if strip_name(line, b"transfer-encoding: ").is_some() {
-            return Ok(State::Chunked(ChunkedTracker::new(0)));
-        }
-    }
-    Ok(State::UntilClose)
-}
-
-fn strip_name<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let (start, rest) = line.split_at_checked(name.len())?;
-    start.eq_ignore_ascii_case(name).then_some(rest)
 }
 
 fn follow(tracker: &mut ChunkedTracker, bytes: &[u8]) -> io::Result<(usize, bool)> {
@@ -335,6 +369,8 @@ fn follow(tracker: &mut ChunkedTracker, bytes: &[u8]) -> io::Result<(usize, bool
     Ok((at, false))
 }
 
+/// Bytes that the lines which we add ourselves take at most, about.
+const ROOM_FOR_OUR_LINES: usize = 224;
 /// Length of `HTTP/1.1`.
 const VERSION_LEN: usize = 8;
 /// Slices from this size on are not copied.

@@ -79,7 +79,10 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
         self.follow(summons);
         let pool = Arc::clone(self);
         let begun = self.roll.spawn("ironbridge-watchdog".to_owned(), move || watchdog::run(&pool));
-        assert!(begun.is_ok() && self.books().alive() > 0, "cannot start threads; see the system's limits on them");
+        assert!(
+            begun.is_ok() && self.books().alive() > 0,
+            "cannot start threads; see the system's limits on them"
+        );
     }
 
     /// Takes a job in, from inside the reactor.
@@ -200,11 +203,14 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
 
     /// Ready: the leader is to leave the reactor.
     fn take_turn(self: &Arc<Self>) -> Poll<()> {
-        let (turn, summons) = self.books().turn();
-        self.follow(summons);
-        match turn {
-            Turn::Stay => Poll::Pending,
-            Turn::Leave => Poll::Ready(()),
+        loop {
+            let (turn, summons) = self.books().turn();
+            self.follow(summons);
+            match (turn, summons) {
+                (Turn::Leave, _) => return Poll::Ready(()),
+                (Turn::Stay, Some(Summons::Wake(_) | Summons::Spawn(_))) => {}
+                (Turn::Stay, _) => return Poll::Pending,
+            }
         }
     }
 
@@ -221,7 +227,8 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
             Summons::Watchdog => self.watchdog.call(),
             Summons::Spawn(id) => {
                 let pool = Arc::clone(self);
-                if let Err(error) = self.roll.spawn(format!("ironbridge-{id}"), move || pool.thread_main(id)) {
+                if let Err(error) = self.roll.spawn(format!("ironbridge-{id}"), move || pool.thread_main(id))
+                {
                     self.go_without(id, &error);
                 }
             }

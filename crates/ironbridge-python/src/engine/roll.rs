@@ -1,10 +1,6 @@
 //! Who is aboard: the engine's threads, counted so that a stop can wait for them.
 
-use std::{
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use super::sync::{Condvar, Mutex, now, thread, wait_for};
 

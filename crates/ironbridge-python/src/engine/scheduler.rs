@@ -6,7 +6,10 @@
 //! A leader leaves in two steps: [`Scheduler::turn`], asked from inside the reactor, tells it to; once it is out,
 //! [`Scheduler::leave`] says what for and vacates the lead. So whoever finds the lead vacant finds the reactor empty.
 
-use std::{collections::VecDeque, time::{Duration, Instant}};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 mod crew;
 mod orders;
@@ -23,6 +26,7 @@ use super::regime::{JobTimes, Regime};
 
 /// The books. `J` is whatever stands for a request that is ready to run.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Scheduler<J> {
     policy: Policy,
     leader: Leader,
@@ -42,7 +46,10 @@ enum Leader {
     /// A pool thread that waits for its client; it can only pass jobs, or the lead, on.
     Waiting(ThreadId),
     Watchdog,
-    Vacant { left_by: ThreadId, since: Instant },
+    Vacant {
+        left_by: ThreadId,
+        since: Instant,
+    },
 }
 
 /// What becomes of the jobs that wait.
@@ -97,7 +104,7 @@ impl<J> Scheduler<J> {
         &mut self.jobs
     }
 
-    /// The leader looks at the books from inside the reactor.
+    /// The leader looks at the books from inside the reactor, again and again while it is to summon threads.
     pub fn turn(&mut self) -> (Turn, Option<Summons>) {
         let has_to_act = self.is_over() || !self.jobs.is_empty();
         if std::mem::take(&mut self.fresh) && has_to_act {

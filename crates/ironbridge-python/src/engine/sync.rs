@@ -8,6 +8,7 @@ pub(crate) use self::model::*;
 
 #[cfg(not(feature = "model"))]
 mod real {
+    use std::time::{Duration, Instant};
     pub(crate) use std::{
         sync::{
             Condvar, Mutex, MutexGuard,
@@ -15,7 +16,6 @@ mod real {
         },
         thread,
     };
-    use std::time::{Duration, Instant};
 
     use crate::engine::regime::JobTimes;
 
@@ -49,6 +49,7 @@ mod real {
 /// or after others have run.
 #[cfg(feature = "model")]
 mod model {
+    use shuttle::rand::{Rng, thread_rng};
     pub(crate) use shuttle::{
         sync::{
             Condvar, Mutex, MutexGuard,
@@ -56,7 +57,6 @@ mod model {
         },
         thread,
     };
-    use shuttle::rand::{Rng, thread_rng};
     use std::{
         sync::{OnceLock, atomic::AtomicU64},
         time::{Duration, Instant},

@@ -30,7 +30,8 @@ impl CpuClock {
         let mut clock: libc::clockid_t = 0;
         // SAFETY: `pthread_self` always names the calling, hence living, thread; the pointer is valid for writes.
         let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
-        (failed == 0).then(|| Self { clock, thread: rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs() })
+        (failed == 0)
+            .then(|| Self { clock, thread: rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs() })
     }
 
     /// CPU time that the thread has used; `None` once it has ended.

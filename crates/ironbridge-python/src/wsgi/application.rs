@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ironbridge_exchange::Request;
-use pyo3::{Bound, Py, PyAny, PyErr, PyResult, Python, prelude::*};
+use pyo3::{Bound, Py, PyAny, PyErr, PyResult, Python, exceptions::PyOSError, prelude::*};
 
 use super::{
     environ::EnvironMaker,
@@ -53,6 +53,12 @@ impl Application {
             Err(failure) => {
                 response.get().fail();
                 match failure {
+                    // An application that lets write()'s OSError through has not failed.
+                    Failure::Raised(error)
+                        if response.get().is_abandoned() && error.is_instance_of::<PyOSError>(py) =>
+                    {
+                        tracing::debug!("a client left while the application wrote to it");
+                    }
                     Failure::ClientLeft => tracing::debug!("a client left before its response was complete"),
                     failure => return Err(failure.into_error()),
                 }

@@ -17,13 +17,13 @@ impl EarlyHintsCallable {
     #[pyo3(signature = (headers, /))]
     fn __call__(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let invalid = |error: super::heading::HeadingError| PyValueError::new_err(error.to_string());
-        let mut heading = Heading::new("200 OK", 4).map_err(invalid)?;
+        let mut heading = Heading::new("200 OK", 256).map_err(invalid)?;
         for pair in headers.try_iter()? {
             let (name, value): (Bound<'_, PyString>, Bound<'_, PyString>) = pair?.extract()?;
             heading.push(name.to_str()?, value.to_str()?).map_err(invalid)?;
         }
         match Here::current() {
-            Some(here) => here.hint(headers.py(), heading.build().fields),
+            Some(here) => here.hint(headers.py(), heading.build().lines),
             None => tracing::debug!("early hints from a thread that runs no request are left out"),
         }
         Ok(())

@@ -31,13 +31,12 @@ pub struct EnvironMaker {
     template: Py<PyDict>,
 }
 
-/// The strings of one connection, kept with it.
+/// What the environs of one connection start from; kept with it.
 #[derive(Debug)]
-struct Addresses {
-    remote_addr: Py<PyString>,
-    remote_port: Py<PyString>,
-    /// SERVER_NAME and SERVER_PORT; `None` where only Host can tell (unix sockets).
-    server: Option<(Py<PyString>, Py<PyString>)>,
+struct ConnectionTemplate {
+    environ: Py<PyDict>,
+    /// Whether SERVER_NAME and SERVER_PORT are known: on unix sockets only Host can tell.
+    names_server: bool,
 }
 
 impl EnvironMaker {
@@ -67,9 +66,12 @@ impl EnvironMaker {
         request: &mut Request,
     ) -> PyResult<(Bound<'py, PyDict>, Option<Bound<'py, Input>>)> {
         let head = &request.head;
-        let environ = self.template.bind(py).copy()?;
-        self.put_request_line(&environ, head, request.peer.secure)?;
-        self.put_addresses(&environ, &request.peer, head)?;
+        let kept = ConnectionTemplate::of(self, py, &request.peer)?;
+        let environ = kept.environ.bind(py).copy()?;
+        if !kept.names_server {
+            self.put_server_from_host(&environ, head, request.peer.secure)?;
+        }
+        self.put_request_line(&environ, head)?;
         let length = known_length(&request.body, head);
         self.put_headers(&environ, head, length)?;
         let body = std::mem::replace(&mut request.body, RequestBody::Empty);
@@ -87,7 +89,7 @@ impl EnvironMaker {
         Ok((environ, input))
     }
 
-    fn put_request_line(&self, environ: &Bound<'_, PyDict>, head: &RequestHead, secure: bool) -> PyResult<()> {
+    fn put_request_line(&self, environ: &Bound<'_, PyDict>, head: &RequestHead) -> PyResult<()> {
         let (py, names) = (environ.py(), &self.names);
         if &head.method[..] != b"GET" {
             environ.set_item(&names.request_method, names.method(py, &head.method)?)?;
@@ -109,28 +111,30 @@ impl EnvironMaker {
             Version::Http10 => environ.set_item(&names.server_protocol, &names.http_10)?,
             Version::Http2 => environ.set_item(&names.server_protocol, &names.http_2)?,
         }
-        if secure {
-            environ.set_item(&names.wsgi_url_scheme, &names.https)?;
-        }
         Ok(())
     }
 
-    fn put_addresses(&self, environ: &Bound<'_, PyDict>, peer: &Peer, head: &RequestHead) -> PyResult<()> {
-        let (py, names) = (environ.py(), &self.names);
-        let addresses = Addresses::of(py, peer);
-        environ.set_item(&names.remote_addr, &addresses.remote_addr)?;
-        environ.set_item(&names.remote_port, &addresses.remote_port)?;
-        match &addresses.server {
-            Some((name, port)) => {
-                environ.set_item(&names.server_name, name)?;
-                environ.set_item(&names.server_port, port)
-            }
-            None => {
-                let (name, port) = server_from_host(head, peer.secure);
-                environ.set_item(&names.server_name, latin1(py, &name)?)?;
-                environ.set_item(&names.server_port, latin1(py, &port)?)
-            }
+    fn connection_template(&self, py: Python<'_>, peer: &Peer) -> PyResult<ConnectionTemplate> {
+        let names = &self.names;
+        let environ = self.template.bind(py).copy()?;
+        if let Address::Tcp(remote) = &peer.remote {
+            environ.set_item(&names.remote_addr, remote.ip().to_canonical().to_string())?;
+            environ.set_item(&names.remote_port, remote.port().to_string())?;
         }
+        if let Address::Tcp(local) = &peer.local {
+            environ.set_item(&names.server_name, local.ip().to_canonical().to_string())?;
+            environ.set_item(&names.server_port, local.port().to_string())?;
+        }
+        if peer.secure {
+            environ.set_item(&names.wsgi_url_scheme, &names.https)?;
+        }
+        Ok(ConnectionTemplate { environ: environ.unbind(), names_server: matches!(peer.local, Address::Tcp(_)) })
+    }
+
+    fn put_server_from_host(&self, environ: &Bound<'_, PyDict>, head: &RequestHead, secure: bool) -> PyResult<()> {
+        let (name, port) = server_from_host(head, secure);
+        environ.set_item(&self.names.server_name, latin1(environ.py(), &name)?)?;
+        environ.set_item(&self.names.server_port, latin1(environ.py(), &port)?)
     }
 
     fn put_headers(&self, environ: &Bound<'_, PyDict>, head: &RequestHead, length: Option<u64>) -> PyResult<()> {
@@ -155,25 +159,12 @@ impl EnvironMaker {
     }
 }
 
-impl Addresses {
-    fn of(py: Python<'_>, peer: &Peer) -> Arc<Self> {
-        let kept = peer.keep(|| Arc::new(Self::new(py, peer)));
-        kept.downcast::<Self>().expect("only this adapter keeps something with a connection")
-    }
-
-    fn new(py: Python<'_>, peer: &Peer) -> Self {
-        let text = |text: &str| PyString::new(py, text).unbind();
-        let (remote_addr, remote_port) = match &peer.remote {
-            Address::Tcp(address) => (text(&address.ip().to_canonical().to_string()), text(&address.port().to_string())),
-            Address::Unix(_) => (text(""), text("")),
-        };
-        let server = match &peer.local {
-            Address::Tcp(address) => {
-                Some((text(&address.ip().to_canonical().to_string()), text(&address.port().to_string())))
-            }
-            Address::Unix(_) => None,
-        };
-        Self { remote_addr, remote_port, server }
+impl ConnectionTemplate {
+    fn of(maker: &EnvironMaker, py: Python<'_>, peer: &Peer) -> PyResult<Arc<Self>> {
+        if let Some(kept) = peer.kept::<Self>() {
+            return Ok(kept);
+        }
+        Ok(peer.keep(Arc::new(maker.connection_template(py, peer)?)))
     }
 }
 

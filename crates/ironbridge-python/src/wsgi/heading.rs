@@ -1,7 +1,7 @@
 //! Checks what an application says through start_response, and makes the response's head of it.
 
 use bytes::Bytes;
-use ironbridge_exchange::{ResponseHead, fields::FieldsBuilder};
+use ironbridge_exchange::{HeaderBlock, ResponseHead};
 
 /// Why a status or header cannot be sent. Each text names the thing at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,18 +31,18 @@ pub enum HeadingError {
 pub struct Heading {
     status: u16,
     reason: Option<Bytes>,
-    fields: FieldsBuilder,
+    lines: HeaderBlock,
     content_length: Option<u64>,
     /// Names of hop-by-hop headers that were left out.
     dropped: Vec<String>,
 }
 
 impl Heading {
-    /// Begins with the status line's text, such as `404 Not Found`.
+    /// Begins with the status line's text, such as `404 Not Found`. `room`: bytes that the headers will take, about.
     ///
     /// # Errors
     /// [`HeadingError::BadStatus`], [`HeadingError::Informational`].
-    pub fn new(status: &str, lines: usize) -> Result<Self, HeadingError> {
+    pub fn new(status: &str, room: usize) -> Result<Self, HeadingError> {
         let bad = || HeadingError::BadStatus(status.to_owned());
         let code: u16 = status
             .get(..3)
@@ -69,8 +69,8 @@ impl Heading {
             }
             Some(Bytes::from(encoded))
         };
-        let fields = FieldsBuilder::with_capacity(lines, 40 * lines);
-        Ok(Self { status: code, reason, fields, content_length: None, dropped: Vec::new() })
+        let lines = HeaderBlock::with_capacity(room);
+        Ok(Self { status: code, reason, lines, content_length: None, dropped: Vec::new() })
     }
 
     /// Adds one header.
@@ -98,7 +98,7 @@ impl Heading {
         if bytes.iter().any(|&byte| is_forbidden_in_value(byte)) {
             return Err(HeadingError::BadValue(name.to_owned()));
         }
-        self.fields.push(name.as_bytes(), bytes.trim_ascii());
+        self.lines.push(name.as_bytes(), bytes.trim_ascii());
         Ok(())
     }
 
@@ -112,6 +112,11 @@ impl Heading {
         self.content_length.get_or_insert(length);
     }
 
+    /// Whether the status says that no body follows (RFC 9110 sections 15.3.5 and 15.4.5).
+    pub fn forbids_body(&self) -> bool {
+        matches!(self.status, 204 | 304)
+    }
+
     /// Hop-by-hop headers that were left out.
     pub fn dropped(&self) -> &[String] {
         &self.dropped
@@ -122,7 +127,7 @@ impl Heading {
         ResponseHead {
             status: self.status,
             reason: self.reason,
-            fields: self.fields.build(),
+            lines: self.lines,
             content_length: self.content_length,
         }
     }
@@ -206,7 +211,7 @@ mod tests {
             assert!(heading.push(name, value).is_err(), "{name:?}: {value:?}");
         }
         heading.push("X", "tab\tand \u{e9}").unwrap();
-        assert_eq!(&heading.build().fields.raw()[..], b"X: tab\tand \xe9\r\n");
+        assert_eq!(&heading.build().lines.as_bytes()[..], b"X: tab\tand \xe9\r\n");
     }
 
     #[test]
@@ -215,7 +220,7 @@ mod tests {
         heading.push("content-LENGTH", "12").unwrap();
         assert_eq!(heading.content_length(), Some(12));
         assert!(heading.push("Content-Length", "12").is_err());
-        assert!(heading.build().fields.is_empty());
+        assert!(heading.build().lines.as_bytes().is_empty());
         for bad in ["", "-1", "+1", "1, 1", "1_0", "99999999999999999999"] {
             assert!(Heading::new("200 OK", 1).unwrap().push("Content-Length", bad).is_err(), "{bad:?}");
         }
@@ -228,6 +233,6 @@ mod tests {
         heading.push("TE", "trailers").unwrap();
         heading.push("Set-Cookie", "a=b").unwrap();
         assert_eq!(heading.dropped(), ["Connection", "TE"]);
-        assert_eq!(heading.build().fields.len(), 1);
+        assert_eq!(heading.build().lines.iter().count(), 1);
     }
 }

@@ -21,6 +21,8 @@ use super::{
 pub enum Failure {
     /// The application never called start_response.
     NotStarted,
+    /// More came than Content-Length promised; what was too much has been cut off.
+    TooMuch,
     /// The application goes on after the end of its request.
     Over,
     /// Nobody is there to take it.
@@ -43,6 +45,7 @@ impl Failure {
                 PyAssertionError::new_err("the application gave a body before it called start_response()")
             }
             Self::Over => PyRuntimeError::new_err("write() was called after the response had ended"),
+            Self::TooMuch => PyRuntimeError::new_err("more was written than Content-Length promised"),
             Self::ClientLeft => pyo3::exceptions::PyConnectionResetError::new_err("the client has left"),
             Self::Raised(error) => error,
         }
@@ -95,7 +98,7 @@ fn deliver_items<'py>(
     let body = only.unwrap_or_else(|| Bytes::from(joined));
     if response.is_sent() {
         // write() has begun the body; this is the rest of it.
-        return response.send(py, body);
+        return stop_when_paid(response.send(py, body));
     }
     let length = body.len() as u64;
     response.send_whole(ResponseBody::Bytes(body), Some(length))
@@ -120,11 +123,19 @@ fn deliver_iterable(py: Python<'_>, result: &Bound<'_, PyAny>, response: &StartR
                 tracing::warn!("the application sent more than its Content-Length; the rest is cut off");
                 break;
             }
-        } else {
-            response.send(py, chunk)?;
+        } else if let Err(failure) = response.send(py, chunk) {
+            return stop_when_paid(Err(failure));
         }
     }
     if response.is_sent() { Ok(()) } else { response.send_whole(ResponseBody::Empty, Some(0)) }
+}
+
+/// What is too much has been cut off and warned about; there is nothing more to send.
+fn stop_when_paid(sent: Result<(), Failure>) -> Result<(), Failure> {
+    match sent {
+        Err(Failure::TooMuch) => Ok(()),
+        sent => sent,
+    }
 }
 
 fn iterate<'py>(result: &Bound<'py, PyAny>) -> PyResult<Bound<'py, pyo3::types::PyIterator>> {

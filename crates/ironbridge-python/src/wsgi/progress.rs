@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(progress.start(heading("500 x"), false), Err(StartError::Again));
         progress.start(heading("500 x"), true).unwrap();
         let head = progress.send().unwrap().build();
-        assert_eq!((head.status, head.fields.len()), (500, 0));
+        assert_eq!((head.status, head.lines.iter().count()), (500, 0));
     }
 
     #[test]

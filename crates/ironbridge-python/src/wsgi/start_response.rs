@@ -34,6 +34,12 @@ struct State {
     progress: Progress,
     /// Where body chunks go once the head is out.
     body: Option<Arc<pipe::Sender>>,
+    /// What Content-Length promised and has not been sent yet.
+    owed: Option<u64>,
+    /// More came than was promised, and a warning has said so.
+    overpaid: bool,
+    /// The client was found gone.
+    abandoned: bool,
 }
 
 #[pymethods]
@@ -60,9 +66,7 @@ impl StartResponse {
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let data = data.cast::<PyBytes>().map_err(|_| not_bytes("write()", data))?;
         match self.send(py, copy_bytes(data)) {
-            Ok(()) => Ok(()),
-            // Whoever writes cannot do anything about it, and PEP 3333 has no exception for it; the adapter stops soon.
-            Err(Failure::ClientLeft) => Ok(()),
+            Ok(()) | Err(Failure::TooMuch) => Ok(()),
             Err(failure) => Err(failure.into_error()),
         }
     }
@@ -92,41 +96,88 @@ impl StartResponse {
         self.state().body.is_some()
     }
 
+    /// Whether the client was found gone while something was sent to it.
+    pub fn is_abandoned(&self) -> bool {
+        self.state().abandoned
+    }
+
     /// Sends head and body in one. `promise`: the body's length, said in the head where the application has not.
     ///
     /// # Errors
     /// [`Failure::NotStarted`].
-    pub fn send_whole(&self, body: ResponseBody, promise: Option<u64>) -> Result<(), Failure> {
+    pub fn send_whole(&self, mut body: ResponseBody, promise: Option<u64>) -> Result<(), Failure> {
         let Some(mut heading) = self.state().progress.send() else { return Err(Failure::NotStarted) };
         warn_of_dropped(&heading);
-        if let Some(length) = promise {
+        if let Some(length) = promise.filter(|_| !heading.forbids_body()) {
             heading.promise(length);
         }
-        self.here.answer(Response { head: heading.build(), body });
+        if let (ResponseBody::Bytes(bytes), Some(length)) = (&mut body, heading.content_length()) {
+            if bytes.len() as u64 > length && !self.here.is_head() && !heading.forbids_body() {
+                tracing::warn!("the application sent more than its Content-Length; the rest is cut off");
+                bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+            }
+        }
+        self.here.answer(Response { head: Box::new(heading.build()), body });
         Ok(())
     }
 
     /// Sends a chunk of the body, the head before it if need be; waits while the client has too much to take.
     ///
     /// # Errors
-    /// [`Failure::NotStarted`], [`Failure::ClientLeft`].
-    pub fn send(&self, py: Python<'_>, chunk: Bytes) -> Result<(), Failure> {
+    /// [`Failure::NotStarted`], [`Failure::ClientLeft`], [`Failure::TooMuch`].
+    pub fn send(&self, py: Python<'_>, mut chunk: Bytes) -> Result<(), Failure> {
         if chunk.is_empty() {
             return if matches!(self.state().progress, Progress::Waiting) { Err(Failure::NotStarted) } else { Ok(()) };
         }
         let body = self.open_body()?;
-        let waker = body.push(chunk).map_err(|_| Failure::ClientLeft)?;
-        self.here.wake(waker);
-        self.settle(py, &body)
+        let paid_off = self.pay(&mut chunk);
+        let sent = match body.push(chunk) {
+            Ok(waker) => {
+                self.here.wake(waker);
+                if paid_off { Ok(()) } else { self.settle(py, &body) }
+            }
+            Err(_) => Err(Failure::ClientLeft),
+        };
+        match sent {
+            _ if paid_off => Err(Failure::TooMuch),
+            // Once all that was promised has gone out, nobody takes more.
+            Err(_) if self.state().owed != Some(0) => Err(self.give_up()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Cuts a chunk to what Content-Length leaves. `true`: something was cut.
+    fn pay(&self, chunk: &mut Bytes) -> bool {
+        let mut state = self.state();
+        let Some(owed) = &mut state.owed else { return false };
+        let left = usize::try_from(*owed).unwrap_or(usize::MAX);
+        let too_much = chunk.len() > left;
+        chunk.truncate(left);
+        *owed -= chunk.len() as u64;
+        if too_much && !std::mem::replace(&mut state.overpaid, true) {
+            tracing::warn!("the application sent more than its Content-Length; the rest is cut off");
+        }
+        too_much
+    }
+
+    fn give_up(&self) -> Failure {
+        self.state().abandoned = true;
+        Failure::ClientLeft
     }
 
     /// The body is whole.
     pub fn finish(&self) {
         let mut state = self.state();
         state.progress = Progress::Finished;
+        let missing = state.owed.unwrap_or(0);
         if let Some(body) = state.body.take() {
             drop(state);
-            self.here.wake(body.finish());
+            if missing > 0 {
+                tracing::warn!(missing, "the application sent less than its Content-Length; the connection is closed");
+                self.here.wake(body.fail(pipe::PipeError::Closed));
+            } else {
+                self.here.wake(body.finish());
+            }
         }
     }
 
@@ -152,10 +203,12 @@ impl StartResponse {
         };
         let (sender, receiver) = pipe::pipe(WINDOW);
         let sender = Arc::new(sender);
+        // A response without body promises nothing that could be kept or broken.
+        state.owed = heading.content_length().filter(|_| !self.here.is_head() && !heading.forbids_body());
         state.body = Some(Arc::clone(&sender));
         drop(state);
         warn_of_dropped(&heading);
-        self.here.answer(Response { head: heading.build(), body: ResponseBody::Stream(receiver) });
+        self.here.answer(Response { head: Box::new(heading.build()), body: ResponseBody::Stream(receiver) });
         Ok(sender)
     }
 
@@ -183,13 +236,13 @@ impl StartResponse {
 fn read_heading(status: &Bound<'_, PyString>, headers: &Bound<'_, PyAny>) -> PyResult<Heading> {
     let invalid = |error: super::heading::HeadingError| PyValueError::new_err(error.to_string());
     if let Ok(list) = headers.cast_exact::<PyList>() {
-        let mut heading = Heading::new(status.to_str()?, list.len()).map_err(invalid)?;
+        let mut heading = Heading::new(status.to_str()?, 32 * list.len()).map_err(invalid)?;
         for pair in list.iter() {
             push_pair(&mut heading, &pair)?;
         }
         return Ok(heading);
     }
-    let mut heading = Heading::new(status.to_str()?, 8).map_err(invalid)?;
+    let mut heading = Heading::new(status.to_str()?, 256).map_err(invalid)?;
     for pair in headers.try_iter()? {
         push_pair(&mut heading, &pair?)?;
     }

@@ -1,5 +1,6 @@
 //! The likely cause of a failed import, in one line.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -128,8 +129,12 @@ fn is_standard(py: Python<'_>, name: &str) -> bool {
 /// Where `name` would come from if `folders` were not searched.
 fn installed_elsewhere(py: Python<'_>, name: &str, folders: &[PathBuf]) -> PyResult<Option<String>> {
     let path: Vec<PathBuf> = py.import("sys")?.getattr("path")?.extract()?;
-    let others: Vec<PathBuf> =
-        path.into_iter().filter(|entry| !entry.as_os_str().is_empty() && !folders.contains(entry)).collect();
+    // As text: the finder skips entries that are path objects.
+    let others: Vec<OsString> = path
+        .into_iter()
+        .filter(|entry| !entry.as_os_str().is_empty() && !folders.contains(entry))
+        .map(PathBuf::into_os_string)
+        .collect();
     let finder = py.import("importlib.machinery")?.getattr("PathFinder")?;
     let found = finder.call_method1("find_spec", (name, others))?;
     if found.is_none() {

@@ -6,6 +6,7 @@ use super::orders::{Summons, ThreadId};
 
 /// Every thread's phase, and the counts that follow from them.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Crew {
     phases: Vec<Phase>,
     assignments: Vec<Option<Assignment>>,

@@ -101,7 +101,10 @@ fn io_goes_on_while_every_thread_blocks() {
             let (blocked, releases): (Vec<_>, Vec<_>) = (0..2)
                 .map(|_| {
                     let (release, released) = mpsc::channel::<()>();
-                    (deliver(pool, Box::new(move |python| python.detached(|| released.recv().unwrap()))), release)
+                    (
+                        deliver(pool, Box::new(move |python| python.detached(|| released.recv().unwrap()))),
+                        release,
+                    )
                 })
                 .unzip();
             until(|| pool.books().running() == 2);

@@ -15,12 +15,7 @@ use super::{
     slot::Slot,
     within::within,
 };
-use crate::engine::{
-    pool::Pool,
-    reactor::TokioReactor,
-    scheduler::Policy,
-    sys::own_cpu_time,
-};
+use crate::engine::{pool::Pool, reactor::TokioReactor, scheduler::Policy, sys::own_cpu_time};
 
 type TestPool = Pool<Model, TokioReactor>;
 

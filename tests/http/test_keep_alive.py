@@ -1,0 +1,117 @@
+"""Persistent connections and pipelining (RFC 9112 sections 9.3 and 9.3.2)."""
+
+from __future__ import annotations
+
+import pytest
+from raw_client import End, get, post, post_chunked, request
+from wsgi_site import Site
+
+
+def test_a_connection_serves_one_request_after_the_other(http_site: Site) -> None:
+    connection = http_site.connect()
+    for _ in range(50):
+        connection.send(get("/hello"))
+        response = connection.response()
+        assert (response.version, response.status, response.body) == ("HTTP/1.1", 200, b"hello")
+        assert response.header("Connection") is None
+    assert connection.is_open()
+
+
+@pytest.mark.parametrize("value", ["close", "Close", "CLOSE", "keep-alive, close", "x ,close,y"])
+def test_the_connection_is_closed_when_the_client_asks_for_it(http_site: Site, value: str) -> None:
+    connection = http_site.connect()
+    connection.send(get("/hello", ("Connection", value)))
+    response = connection.response()
+    assert (response.body, response.header("Connection")) == (b"hello", "close")
+    assert connection.wait_closed() == b""
+
+
+def test_http_1_0_closes_after_the_response(http_site: Site) -> None:
+    connection = http_site.connect()
+    connection.send(request("GET", "/hello", version="HTTP/1.0"))
+    response = connection.response()
+    assert (response.status, response.body) == (200, b"hello")
+    assert connection.wait_closed() == b""
+
+
+@pytest.mark.parametrize("value", ["keep-alive", "Keep-Alive"])
+def test_http_1_0_is_kept_alive_when_the_client_asks_for_it(http_site: Site, value: str) -> None:
+    connection = http_site.connect()
+    for _ in range(3):
+        connection.send(request("GET", "/hello", ("Connection", value), version="HTTP/1.0"))
+        response = connection.response()
+        assert (response.body, response.end) == (b"hello", End.COMPLETE)
+        assert (response.header("Connection") or "").lower() == "keep-alive"
+
+
+def test_http_1_0_keep_alive_ends_where_only_the_close_can_end_the_body(http_site: Site) -> None:
+    connection = http_site.connect()
+    connection.send(request("GET", "/generator", ("Connection", "keep-alive"), version="HTTP/1.0"))
+    response = connection.response()
+    assert (response.body, response.end) == (b"one two", End.CLOSED)
+    assert response.header("Transfer-Encoding") is None
+    assert (response.header("Connection") or "close").lower() == "close"
+
+
+def test_pipelined_requests_are_answered_in_order(http_site: Site) -> None:
+    connection = http_site.connect()
+    connection.send(b"".join(get(f"/environ_dump/{number}") for number in range(60)))
+    for number in range(60):
+        assert f"/environ_dump/{number}\"".encode() in connection.response().body
+
+
+def test_pipelined_requests_with_bodies_are_kept_apart(http_site: Site) -> None:
+    connection = http_site.connect()
+    requests = []
+    for number in range(20):
+        body = b"%d-" % number * (number * 50 + 1)
+        target = "/input_echo?step=100000"
+        requests.append(post_chunked(target, body[:3], body[3:]) if number % 2 and len(body) > 3 else post(target, body))
+    connection.send_in_background(b"".join(requests))
+    for number in range(20):
+        assert connection.response().body == b"%d-" % number * (number * 50 + 1)
+
+
+def test_a_slow_first_answer_keeps_its_place(http_site: Site) -> None:
+    connection = http_site.connect()
+    connection.send(get(http_site.target("blocked")) + get("/hello"))
+    assert "started" in http_site.recorded("started")
+    http_site.open_gate()
+    assert [connection.response().body, connection.response().body] == [b"released", b"hello"]
+
+
+def test_requests_after_one_that_closes_are_not_answered(http_site: Site) -> None:
+    connection = http_site.connect()
+    connection.send(get("/hello", ("Connection", "close")) + get(http_site.target("mark")))
+    assert connection.response().body == b"hello"
+    assert connection.wait_closed() == b""
+    http_site.whole_log()
+    assert http_site.recorded() == []
+
+
+def test_a_request_may_arrive_byte_by_byte(http_site: Site) -> None:
+    connection = http_site.connect()
+    connection.socket.setsockopt(6, 1, 1)  # TCP_NODELAY
+    data = post("/input_echo?step=100", b"the body", ("X-Header", "value"))
+    for at in range(len(data)):
+        connection.send(data[at : at + 1])
+    assert connection.response().body == b"the body"
+
+
+@pytest.mark.parametrize("cut", [1, 5, 16, 30, 47])
+def test_a_pipelined_request_may_be_cut_anywhere(http_site: Site, cut: int) -> None:
+    connection = http_site.connect()
+    second = get("/hello")
+    connection.send(get("/hello") + second[:cut])
+    assert connection.response().body == b"hello"
+    connection.send(second[cut:])
+    assert connection.response().body == b"hello"
+
+
+def test_an_empty_line_before_a_request_is_ignored(http_site: Site) -> None:
+    # RFC 9112 2.2: some clients send one too many after a body.
+    connection = http_site.connect()
+    connection.send(b"\r\n" + get("/hello"))
+    assert connection.response().body == b"hello"
+    connection.send(b"\r\n" + get("/hello"))
+    assert connection.response().body == b"hello"
