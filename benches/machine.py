@@ -14,7 +14,7 @@ def facts() -> dict[str, str]:
         "Cores": str(os.cpu_count()),
         "Virtual machine": "yes" if "hypervisor" in _line("/proc/cpuinfo", "flags").split() else "no",
         "Memory": f"{int(_line('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.0f} GiB",
-        "Kernel": f"{platform.system()} {platform.release()}",
+        "Kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
     }
 

@@ -84,7 +84,7 @@ def _method(result: Result) -> Iterator[str]:
     yield "## Method"
     yield ""
     yield (
-        f"Servers take turns, {method['rounds']} rounds, each time as a new process: {method['warmup']:g} s of "
+        f"Servers take turns, rounds: {method['rounds']}, each time as a new process: {method['warmup']:g} s of "
         f"warm-up, {method['seconds']:g} s measured. Figures are medians of the rounds; ratios are taken within "
         "each round first. One server process on one core, access log off; the load client "
         "(`benches/load`, closed loop, keep-alive) on another core, over loopback. "
@@ -126,14 +126,14 @@ _COUNTED = {
 def _facts(result: Result) -> Iterator[str]:
     yield "## Machine and versions"
     yield ""
-    yield from _markdown([["", ""], *([name, value] for name, value in result["machine"].items())])
+    yield from _markdown([["", ""], *([name, value] for name, value in result["machine"].items())], "---")
     versions = result["versions"]
     rows = [["Server", "Version", "Settings that matter"]]
     for key, server in result["servers"].items():
         missing = result["missing"].get(key)
         rows.append([server["label"], versions.get(server["package"], f"not installed: {missing}"), server["note"]])
     rows += [[name, versions[name.lower()], ""] for name in ("Flask", "Django") if name.lower() in versions]
-    yield from _markdown(rows)
+    yield from _markdown(rows, "---")
 
 
 def _overview(result: Result) -> list[list[str]]:
@@ -172,10 +172,10 @@ def _first_line(text: str) -> str:
     return text.strip().splitlines()[-1][:160] if text.strip() else "no message"
 
 
-def _markdown(table: Iterable[list[str]]) -> Iterator[str]:
+def _markdown(table: Iterable[list[str]], align: str = "---:") -> Iterator[str]:
     head, *body = table
     yield f"| {' | '.join(head)} |"
-    yield f"|{'|'.join(['---', *(['---:'] * (len(head) - 1))])}|"
+    yield f"|{'|'.join(['---', *([align] * (len(head) - 1))])}|"
     for cells in body:
         yield f"| {' | '.join(cells)} |"
     yield ""

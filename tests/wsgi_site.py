@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote_plus
 
 import raw_client
-from raw_client import Address, Connection, Response
+from raw_client import Address, Connection, End, Response
 from serving import ServerProcess
 
 APPS_FOLDER = Path(__file__).with_name("wsgi")
@@ -118,6 +118,16 @@ class NamedPipe:
             self._writing.write(text)
             self._writing.close()
             self._writing = None
+
+
+def assert_aborted(connection: Connection, most: bytes) -> None:
+    """Fails where the response that comes now is whole; it may be cut at any place, and even before its head."""
+    try:
+        response = connection.response()
+    except (EOFError, ConnectionResetError):
+        return
+    assert response.end in (End.TRUNCATED, End.RESET), response
+    assert most.startswith(response.body)
 
 
 def body_json(response: Response) -> Any:

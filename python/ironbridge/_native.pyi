@@ -7,6 +7,8 @@ from typing_extensions import Self, Unpack
 
 from ironbridge.options import Options
 
+__all__ = ["Server", "__version__", "main", "serve"]
+
 __version__: str
 
 def main(argv: list[str]) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,12 @@ def test_native_functions_are_documented() -> None:
     assert "Example:" in (inspect.getdoc(Server) or "")
     for name, member in vars(Server).items():
         assert name.startswith("__") or inspect.getdoc(member), name
+
+
+def test_the_stub_describes_the_binary() -> None:
+    command = [sys.executable, "-m", "mypy.stubtest", "ironbridge._native"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_json_logs_are_one_object_a_line(hello: Project) -> None:

@@ -127,9 +127,9 @@ def test_a_chunked_body_that_grows_too_large_is_413(limited: Site) -> None:
 
 def test_one_chunk_that_is_too_large_is_413(limited: Site) -> None:
     connection = limited.connect()
-    connection.send(request("POST", limited.target("mark"), ("Transfer-Encoding", "chunked")) + b"fffffff\r\n")
+    connection.send(request("POST", limited.target("input_digest"), ("Transfer-Encoding", "chunked")) + b"fffffff\r\n")
+    connection.send_in_background(bytes(BODY + 1))
     _refused(limited, connection, 413)
-    assert limited.recorded() == []
 
 
 def test_a_chunked_body_that_grows_too_large_while_read_ahead_is_413_before_the_application_runs(serve: Serve) -> None:

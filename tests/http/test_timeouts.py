@@ -98,17 +98,17 @@ def test_keep_alive_0_closes_after_each_response(serve: Serve) -> None:
     assert connection.wait_closed() == b""
 
 
-@pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_a_body_that_stalls_while_read_ahead_is_408_and_nothing_runs(hasty: Site, framing: str) -> None:
+@pytest.mark.parametrize(("framing", "length"), [("length", 5000), ("length", 5_000_000), ("chunked", 0)])
+def test_a_body_that_stalls_while_read_ahead_is_408_and_nothing_runs(hasty: Site, framing: str, length: int) -> None:
     connection = hasty.connect()
-    connection.send(_upload(hasty, "mark", framing) + (b"xx" if framing == "length" else b"5\r\nxx"))
+    connection.send(_upload(hasty, "mark", framing, length) + (b"xx" if framing == "length" else b"5\r\nxx"))
     _assert_408(connection)
     assert hasty.recorded() == []
 
 
 def test_a_body_below_the_minimum_rate_is_408(hasty: Site) -> None:
     connection = hasty.connect()
-    connection.send(_upload(hasty, "mark", "length"))
+    connection.send(_upload(hasty, "mark", "length", 5000))
     assert _send_slowly(connection, b"x" * 5000, 10, 0.05) < 4000
     _assert_408(connection)
 
@@ -171,8 +171,8 @@ def _assert_408(connection: Connection) -> None:
     assert connection.wait_closed() == b""
 
 
-def _upload(site: Site, app: str, framing: str) -> bytes:
-    header = ("Content-Length", "5000000") if framing == "length" else ("Transfer-Encoding", "chunked")
+def _upload(site: Site, app: str, framing: str, length: int = 5_000_000) -> bytes:
+    header = ("Content-Length", str(length)) if framing == "length" else ("Transfer-Encoding", "chunked")
     return request("POST", site.target(app), header)
 
 

@@ -474,8 +474,8 @@ def gigabyte_written(environ: Environ, start_response: StartResponse) -> list[by
         for _ in range((1 << 30) // len(chunk)):
             events.produced.add(query["key"], len(chunk))
             write(chunk)
-    except OSError:
-        events.record(query["key"], "OSError")
+    except Exception as error:
+        events.record(query["key"], "OSError" if isinstance(error, OSError) else type(error).__name__)
         raise
     finally:
         events.record(query["key"], "closed")
@@ -658,6 +658,11 @@ def no_body_status(environ: Environ, start_response: StartResponse) -> list[byte
     length = [("Content-Length", query["length"])] if "length" in query else []
     start_response(query["status"], [("ETag", '"x"'), *length])
     return [b"must ", b"not be sent"]
+
+
+def empty_not_modified(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    start_response("304 Not Modified", [("ETag", '"x"')])
+    return []
 
 
 def method_seen(environ: Environ, start_response: StartResponse) -> list[bytes]:

@@ -9,7 +9,7 @@ import time
 import apps
 import pytest
 from raw_client import Connection, End, get, request
-from wsgi_site import Site, wait_until
+from wsgi_site import Site, assert_aborted, wait_until
 
 uses = pytest.mark.uses
 
@@ -75,7 +75,10 @@ def test_a_body_beyond_its_content_length_is_cut_and_warned_about(site: Site, ap
     response = connection.response()
     assert (response.status, response.body, response.end) == (200, b"1234567890"[: int(length)], End.COMPLETE)
     _assert_next_response_is_clean_or_closed(site, connection)
-    assert _length_warnings(site) > before
+    if int(length) % int("10" if app == "list_with_length" else step):
+        # One item crosses the limit. Where items end right there, the server must not ask for more (PEP 3333
+        # "Handling the Content-Length Header") and thus cannot know.
+        assert _length_warnings(site) > before
 
 
 @pytest.mark.parametrize("app", ["with_length", "list_with_length"])
@@ -83,9 +86,9 @@ def test_a_body_beyond_its_content_length_is_cut_and_warned_about(site: Site, ap
 @uses("with_length")
 def test_a_body_below_its_content_length_is_warned_about_and_closes(site: Site, app: str, step: str) -> None:
     before = _length_warnings(site)
-    response = site.get(app, length=25, step=step)
-    assert response.end in (End.TRUNCATED, End.RESET)
-    assert response.body in (b"1234567890", b"")
+    connection = site.connect()
+    connection.send(get(site.target(app, length=25, step=step)))
+    assert_aborted(connection, b"1234567890")
     wait_until(lambda: _length_warnings(site) > before, "a warning about the length")
 
 
@@ -151,8 +154,8 @@ def test_a_reader_that_stops_holds_the_application_back_and_nobody_else(site: Si
 
     _wait_for_standstill(site)
     held = site.json("produced") - read - _bytes_in_kernel(reader)
-    # What the server holds, the chunk that waits to get in, and some framing.
-    assert held < 1_000_000 + step
+    # What the server holds may be one chunk of the application's own size more, and another waits to get in.
+    assert held < 1_000_000 + 2 * step
     site.assert_alive()
 
     reader.close()

@@ -169,12 +169,6 @@ def test_input_raises_value_error_after_the_end_of_the_request(site: Site, call:
     assert site.json("read_kept_input", call=call) == "ValueError"
 
 
-@uses("keep_input")
-def test_input_raises_value_error_after_the_end_of_a_request_without_body(site: Site) -> None:
-    assert site.get().status == 200
-    assert site.json("read_kept_input", call="read:1") == "ValueError"
-
-
 @pytest.mark.parametrize("how", ["read", "readline", "readlines", "iter"])
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @uses("input_until_error")

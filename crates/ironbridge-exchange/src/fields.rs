@@ -79,12 +79,20 @@ mod tests {
     #[test]
     fn lines_keep_order_and_spelling_and_are_found_in_any_case() {
         let raw = Bytes::from_static(b"X-One: 1\r\nset-COOKIE: a=b\r\nSet-Cookie:\r\n");
-        let line = |name_start, name_len, value_start, value_len| FieldLine { name_start, name_len, value_start, value_len };
+        let line = |name_start, name_len, value_start, value_len| FieldLine {
+            name_start,
+            name_len,
+            value_start,
+            value_len,
+        };
         let fields = Fields::new(raw, vec![line(0, 5, 7, 1), line(10, 10, 22, 3), line(27, 10, 38, 0)]);
         assert_eq!(fields.len(), 3);
         assert_eq!(fields.get("x-one"), Some(&b"1"[..]));
         assert_eq!(fields.get_all("set-cookie").collect::<Vec<_>>(), [&b"a=b"[..], b""]);
         assert_eq!(fields.get("absent"), None);
-        assert_eq!(fields.iter().map(|(n, _)| n).collect::<Vec<_>>(), [&b"X-One"[..], b"set-COOKIE", b"Set-Cookie"]);
+        assert_eq!(
+            fields.iter().map(|(n, _)| n).collect::<Vec<_>>(),
+            [&b"X-One"[..], b"set-COOKIE", b"Set-Cookie"]
+        );
     }
 }

@@ -72,7 +72,11 @@ impl State {
     /// The next chunk, or the first piece of a large one: what the receiver holds stays small.
     fn take_piece(&mut self) -> Option<Bytes> {
         let first = self.chunks.front_mut()?;
-        let piece = if first.len() > LARGEST_PIECE { first.split_to(LARGEST_PIECE) } else { self.chunks.pop_front()? };
+        let piece = if first.len() > LARGEST_PIECE {
+            first.split_to(LARGEST_PIECE)
+        } else {
+            self.chunks.pop_front()?
+        };
         self.len -= piece.len();
         Some(piece)
     }

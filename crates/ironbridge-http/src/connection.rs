@@ -3,17 +3,21 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
 };
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{HttpService, service_fn},
+};
 use ironbridge_exchange::{Handler, Peer, Request, RequestBody, Response, ResponseBody, Version};
 
 use crate::{
     config::HttpConfig,
-    deadline::Deadlines,
+    deadline::{Bell, Deadlines},
     gate::{
         io::GateIo,
         lane::{Arrival, FileStretch, Lane, Outgoing},
@@ -46,33 +50,87 @@ struct Line<H> {
 }
 
 /// Serves one connection until it closes.
+///
+/// hyper is there only while there is something to do: an idle connection gives hyper's state and buffers back, and waits
+/// for its next request as little more than a socket.
 pub async fn serve<T: Transport, H: Handler>(transport: T, peer: Peer, front: Arc<Front>, handler: H) {
     let lane = Arc::new(Lane::default());
     let ticket = front.deadlines.enter();
     let bell = ticket.bell();
     let config = &front.config;
-    let io = GateIo::new(transport, Arc::clone(&lane), config.limits, config.signature, ticket);
+    let mut io = GateIo::new(transport, Arc::clone(&lane), config.limits, config.signature, ticket);
     let line =
         Arc::new(Line { lane: Arc::clone(&lane), peer: Arc::new(peer), handler, front: Arc::clone(&front) });
-    let service = service_fn(move |request| answer(Arc::clone(&line), request));
-    let mut connection = pin!(
-        http1::Builder::new()
-            .auto_date_header(false)
-            .header_read_timeout(None)
-            .serve_connection(io, service)
-    );
-    let mut told = false;
-    let result = poll_fn(|cx| {
-        bell.register(cx.waker());
-        if !told && front.deadlines.is_draining() && !lane.is_partial() {
-            told = true;
-            connection.as_mut().graceful_shutdown();
+    let watch = Watch { bell, lane, front };
+    loop {
+        let line = Arc::clone(&line);
+        let service = service_fn(move |request| answer(Arc::clone(&line), request));
+        let mut builder = http1::Builder::new();
+        builder.auto_date_header(false).header_read_timeout(None);
+        let mut connection = Box::new(builder.serve_connection(io, service));
+        match poll_fn(|cx| watch.poll_busy(&mut connection, cx)).await {
+            Busy::Over => return,
+            Busy::Idle => io = connection.into_parts().io,
         }
-        connection.as_mut().poll(cx)
-    })
-    .await;
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended early");
+        io.shrink();
+        watch.bell.fell_asleep();
+        if !poll_fn(|cx| watch.poll_asleep(&mut io, cx)).await {
+            // Closing waits for what is still being written, and for nothing else.
+            let _ = poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut io), cx)).await;
+            return;
+        }
+    }
+}
+
+/// What a connection's task keeps an eye on.
+struct Watch {
+    bell: Bell,
+    lane: Arc<Lane>,
+    front: Arc<Front>,
+}
+
+/// How a stretch of work with hyper ended.
+enum Busy {
+    /// The connection is closed.
+    Over,
+    /// It has been idle for a while.
+    Idle,
+}
+
+impl Watch {
+    fn poll_busy<T: Transport, S>(
+        &self,
+        connection: &mut http1::Connection<GateIo<T>, S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Busy>
+    where
+        S: HttpService<Incoming, ResBody = Outbound> + Unpin,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.bell.register(cx.waker());
+        if self.front.deadlines.is_draining() && !self.lane.is_partial() {
+            Pin::new(&mut *connection).graceful_shutdown();
+        }
+        match Pin::new(connection).poll(cx) {
+            Poll::Ready(result) => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                Poll::Ready(Busy::Over)
+            }
+            Poll::Pending if self.bell.may_sleep() && self.lane.is_idle() => Poll::Ready(Busy::Idle),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Ready with whether a request has begun; without, the connection is over.
+    fn poll_asleep<T: Transport>(&self, io: &mut GateIo<T>, cx: &mut Context<'_>) -> Poll<bool> {
+        self.bell.register(cx.waker());
+        match io.poll_wake(cx) {
+            Poll::Ready(woken) => Poll::Ready(woken.unwrap_or(false)),
+            Poll::Pending if self.front.deadlines.is_draining() => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 

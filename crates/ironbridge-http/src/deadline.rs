@@ -47,6 +47,8 @@ struct Slot {
     waker: OnceLock<Waker>,
     read_due: AtomicU32,
     write_due: AtomicU32,
+    /// The tick at which the connection became idle; 0: it is not, or it sleeps already.
+    idle_since: AtomicU32,
 }
 
 /// What a connection waits for when it reads.
@@ -102,7 +104,7 @@ impl Deadlines {
             let due = due.load(Ordering::Relaxed);
             due != 0 && due <= now
         };
-        self.wake_where(|slot| late(&slot.read_due) || late(&slot.write_due));
+        self.wake_where(|slot| late(&slot.read_due) || late(&slot.write_due) || slot.may_sleep(now));
     }
 
     /// Takes a connection in.
@@ -162,21 +164,41 @@ impl Deadlines {
     }
 }
 
-/// Where a connection's task says whom to wake.
+impl Slot {
+    fn may_sleep(&self, now: u32) -> bool {
+        let since = self.idle_since.load(Ordering::Relaxed);
+        since != 0 && now >= since + SLEEP_AFTER
+    }
+}
+
+/// Where a connection's task says whom to wake, and learns why it was woken.
 #[derive(Debug)]
-pub struct Bell(Arc<Slot>);
+pub struct Bell {
+    slot: Arc<Slot>,
+    deadlines: Arc<Deadlines>,
+}
 
 impl Bell {
     /// Whom to wake when this connection is late. The first call counts; a task's waker stays the same.
     pub fn register(&self, waker: &Waker) {
-        self.0.waker.get_or_init(|| waker.clone());
+        self.slot.waker.get_or_init(|| waker.clone());
+    }
+
+    /// Whether the connection has been idle for so long that it should give its memory back.
+    pub fn may_sleep(&self) -> bool {
+        self.slot.may_sleep(self.deadlines.now.load(Ordering::Relaxed))
+    }
+
+    /// The connection has done so.
+    pub fn fell_asleep(&self) {
+        self.slot.idle_since.store(0, Ordering::Relaxed);
     }
 }
 
 impl Ticket {
     /// The bell of this connection, for its task to hold.
     pub fn bell(&self) -> Bell {
-        Bell(Arc::clone(&self.slot))
+        Bell { slot: Arc::clone(&self.slot), deadlines: Arc::clone(&self.deadlines) }
     }
 
     /// Whether the connection must close after its present request.
@@ -213,6 +235,7 @@ impl Ticket {
     pub fn stop_reading(&mut self) {
         self.reading = None;
         self.slot.read_due.store(0, Ordering::Relaxed);
+        self.slot.idle_since.store(0, Ordering::Relaxed);
     }
 
     /// The client takes nothing. Whether that has gone on for too long.
@@ -232,6 +255,9 @@ impl Ticket {
 
     fn begin_read(&mut self, wait: ReadWait) {
         self.reading = Some(wait);
+        let idle_since =
+            if wait == ReadWait::KeepAlive { self.deadlines.now.load(Ordering::Relaxed) } else { 0 };
+        self.slot.idle_since.store(idle_since, Ordering::Relaxed);
         let timeouts = &self.deadlines.timeouts;
         let time = match wait {
             ReadWait::KeepAlive => timeouts.keep_alive,
@@ -258,6 +284,8 @@ impl Drop for Ticket {
 
 /// How exact deadlines are.
 pub const TICK: Duration = Duration::from_millis(250);
+/// Ticks of idleness after which a connection gives its memory back.
+const SLEEP_AFTER: u32 = 2;
 /// How long we go on reading after our close so that the client gets our last response.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -316,6 +344,23 @@ mod tests {
         assert!(ticket.write_is_late());
         ticket.stop_writing();
         assert!(!ticket.write_is_late());
+    }
+
+    #[test]
+    fn only_an_idle_connection_falls_asleep_and_only_once() {
+        let deadlines = deadlines();
+        let mut ticket = deadlines.enter();
+        let bell = ticket.bell();
+        ticket.read_is_late(ReadWait::Head);
+        pass(&deadlines, TICK * SLEEP_AFTER);
+        assert!(!bell.may_sleep(), "part of a request has arrived");
+        ticket.read_is_late(ReadWait::KeepAlive);
+        assert!(!bell.may_sleep());
+        pass(&deadlines, TICK * SLEEP_AFTER);
+        assert!(bell.may_sleep());
+        bell.fell_asleep();
+        pass(&deadlines, TICK * SLEEP_AFTER);
+        assert!(!bell.may_sleep());
     }
 
     #[test]

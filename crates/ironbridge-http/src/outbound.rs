@@ -139,10 +139,10 @@ impl Body for Outbound {
         if let Some(why) = this.broken {
             return Poll::Ready(Some(Err(io::Error::other(why))));
         }
-        if let Some(pump) = &mut this.pump {
-            if pump.poll(cx).is_ready() {
-                this.pump = None;
-            }
+        if let Some(pump) = &mut this.pump
+            && pump.poll(cx).is_ready()
+        {
+            this.pump = None;
         }
         match this.poll_source(cx) {
             Poll::Pending => Poll::Pending,

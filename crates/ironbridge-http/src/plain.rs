@@ -13,12 +13,7 @@ pub fn response(status: u16, lines: &[(&str, &str)]) -> Response {
     for (name, value) in lines {
         block.push(name.as_bytes(), value.as_bytes());
     }
-    let head = ResponseHead {
-        status,
-        reason: None,
-        lines: block,
-        content_length: Some(text.len() as u64),
-    };
+    let head = ResponseHead { status, reason: None, lines: block, content_length: Some(text.len() as u64) };
     Response { head: Box::new(head), body: ResponseBody::Bytes(Bytes::from(text)) }
 }
 

@@ -9,11 +9,7 @@ use std::{
 use ironbridge_exchange::{HeaderBlock, Response, hints::EarlyHints};
 use pyo3::Python;
 
-use crate::{
-    engine::scheduler::WaitBy,
-    interpreter::PythonPool,
-    ticket::Ticket,
-};
+use crate::{engine::scheduler::WaitBy, interpreter::PythonPool, ticket::Ticket};
 
 /// One running request's place. Clones are the same place.
 #[derive(Clone)]
@@ -61,7 +57,12 @@ impl Here {
             let mut turns = 0;
             self.wait(py, |cx, _| {
                 turns += 1;
-                if turns > 1 { Poll::Ready(()) } else { cx.waker().wake_by_ref(); Poll::Pending }
+                if turns > 1 {
+                    Poll::Ready(())
+                } else {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
             });
         }
     }
@@ -123,7 +124,9 @@ impl Here {
     }
 
     fn is_current(&self) -> bool {
-        CURRENT.with_borrow(|current| current.as_ref().is_some_and(|here| Arc::ptr_eq(&here.ticket, &self.ticket)))
+        CURRENT.with_borrow(|current| {
+            current.as_ref().is_some_and(|here| Arc::ptr_eq(&here.ticket, &self.ticket))
+        })
     }
 
     fn pool(&self) -> &Arc<PythonPool> {

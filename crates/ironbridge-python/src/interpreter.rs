@@ -51,7 +51,10 @@ impl Cpython {
         let here = Here::new(ticket);
         let run = AssertUnwindSafe(|| self.application.call(py, &here, request));
         if let Err(panic) = catch_unwind(run) {
-            tracing::error!(message = panic_text(&*panic), "the server panicked while it ran a request; please report this");
+            tracing::error!(
+                message = panic_text(&*panic),
+                "the server panicked while it ran a request; please report this"
+            );
         }
         if !here.is_answered() {
             here.answer(plain::internal_error());

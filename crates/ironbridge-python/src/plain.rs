@@ -10,8 +10,7 @@ pub fn response(status: u16, text: &'static str, line: Option<(&str, &str)>) -> 
     if let Some((name, value)) = line {
         lines.push(name.as_bytes(), value.as_bytes());
     }
-    let head =
-        ResponseHead { status, reason: None, lines, content_length: Some(text.len() as u64) };
+    let head = ResponseHead { status, reason: None, lines, content_length: Some(text.len() as u64) };
     Response { head: Box::new(head), body: ResponseBody::Bytes(Bytes::from_static(text.as_bytes())) }
 }
 

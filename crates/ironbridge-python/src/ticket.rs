@@ -43,7 +43,8 @@ impl Ticket {
     /// A ticket for `request`, and the future that ends with its response.
     pub fn new(request: Request, pool: &Arc<PythonPool>) -> (Arc<Self>, Waiting) {
         let is_head = &request.head.method[..] == b"HEAD";
-        let desk = Desk { request: Some(request), response: None, connection: None, answered: false, hints: None };
+        let desk =
+            Desk { request: Some(request), response: None, connection: None, answered: false, hints: None };
         let ticket = Arc::new(Self {
             pool: Arc::clone(pool),
             thread: AtomicUsize::new(usize::MAX),

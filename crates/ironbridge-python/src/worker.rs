@@ -74,7 +74,8 @@ impl Engine {
 
 /// Answers requests that have waited too long.
 async fn sweep(pool: std::sync::Weak<PythonPool>, most: Duration) {
-    let mut interval = tokio::time::interval((most / 8).clamp(Duration::from_millis(20), Duration::from_secs(1)));
+    let mut interval =
+        tokio::time::interval((most / 8).clamp(Duration::from_millis(20), Duration::from_secs(1)));
     loop {
         interval.tick().await;
         let Some(pool) = pool.upgrade() else { return };

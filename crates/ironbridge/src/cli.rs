@@ -1,7 +1,7 @@
 //! The command line's run: options, application, worker, exit code.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use ironbridge_http::listener::addresses;
 use pyo3::exceptions::PyKeyboardInterrupt;
@@ -164,7 +164,12 @@ fn start_failed(error: &StartError) -> Stop {
     }
 }
 
+/// A reader that has gone, as in `ironbridge --help | head`, has seen enough.
 fn print(text: &str) -> Result<(), Stop> {
-    writeln!(std::io::stdout(), "{text}")
-        .map_err(|error| Stop { code: 1, text: Some(format!("standard output: {error}")) })
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Stop { code: 1, text: Some(format!("standard output: {error}")) })
+        }
+        _ => Ok(()),
+    }
 }

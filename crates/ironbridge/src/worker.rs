@@ -115,14 +115,6 @@ impl Worker {
         })
     }
 
-    /// Whether the options can be obeyed, as far as that can be told without binding.
-    ///
-    /// # Errors
-    /// [`StartError::Config`].
-    pub fn check(_options: &WorkerOptions) -> Result<(), StartError> {
-        Ok(())
-    }
-
     /// Where it listens.
     pub fn urls(&self) -> Vec<String> {
         self.listeners.iter().map(Listener::url).collect()

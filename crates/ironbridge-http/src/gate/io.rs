@@ -60,6 +60,22 @@ impl<T: Transport> GateIo<T> {
         }
     }
 
+    /// Whether nothing is going on: no request in flight, none begun, nothing waiting to be written.
+    pub fn is_idle(&self) -> bool {
+        self.lane.is_idle() && self.reader.is_between_requests() && self.writer.is_empty()
+    }
+
+    /// Gives memory back for as long as the connection is idle.
+    pub fn shrink(&mut self) {
+        self.reader.shrink();
+        self.writer.shrink();
+    }
+
+    /// Waits for the next request without hyper. Ready with whether there is one; without, the connection is over.
+    pub fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.reader.poll_wake(&mut self.transport, &mut self.deadline, cx)
+    }
+
     /// Keeps the write deadline: `poll` is what the writer came back with.
     fn watch<R>(&mut self, poll: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if self.writer.total() != self.taken {

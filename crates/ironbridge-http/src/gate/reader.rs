@@ -153,7 +153,8 @@ impl Reader {
         }
         minimal_head(&head, &mut self.feed);
         deadline.stop_reading();
-        self.lane.push_request(Ok(Arrival { head: Box::new(head.head), expect_continue: head.expect_continue }));
+        self.lane
+            .push_request(Ok(Arrival { head: Box::new(head.head), expect_continue: head.expect_continue }));
         Ok(())
     }
 
@@ -250,6 +251,27 @@ impl Reader {
             ReadWait::Head => Err(TimedOut::Refused(Refusal::HeadTimeout)),
             ReadWait::Body { .. } | ReadWait::Linger => Err(TimedOut::Refused(Refusal::BodyTimeout)),
         }
+    }
+
+    /// Waits for the first bytes of a request while nobody else asks for them. Ready with whether there are any; without,
+    /// the connection is over.
+    pub fn poll_wake<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        deadline: &mut Ticket,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<bool>> {
+        match self.poll_fill(transport, cx)? {
+            Poll::Ready(()) => Poll::Ready(Ok(!self.eof)),
+            Poll::Pending if deadline.read_is_late(ReadWait::KeepAlive) => Poll::Ready(Ok(false)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Gives memory back that an idle connection does not need.
+    pub fn shrink(&mut self) {
+        self.input = BytesMut::new();
+        self.feed = Vec::new();
     }
 
     /// Throws away what still arrives, so that closing does not turn into a reset that eats our last response.

@@ -255,6 +255,16 @@ impl Writer {
         Ok(made.end)
     }
 
+    /// Whether nothing waits for the socket.
+    pub fn is_empty(&self) -> bool {
+        self.pending() == 0
+    }
+
+    /// Gives the buffer back.
+    pub fn shrink(&mut self) {
+        self.out = Vec::new();
+    }
+
     /// Whether only our close can tell the client where the body ends.
     pub fn is_framed_by_close(&self) -> bool {
         matches!(self.state, State::UntilClose)

@@ -18,7 +18,8 @@ pub(crate) mod sync;
 pub(crate) mod sys;
 pub(crate) mod watchdog;
 
-#[cfg(all(test, feature = "model"))]
+#[cfg(test)]
+#[cfg(feature = "model")]
 mod model;
 #[cfg(test)]
 mod tests;

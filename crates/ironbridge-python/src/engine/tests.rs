@@ -7,6 +7,8 @@ pub(super) mod slot;
 #[cfg(not(feature = "model"))]
 mod behaviour;
 #[cfg(not(feature = "model"))]
+mod cost;
+#[cfg(not(feature = "model"))]
 mod stress;
 #[cfg(not(feature = "model"))]
 mod within;

@@ -107,7 +107,9 @@ fn log_exception(py: Python<'_>, request: &Request, error: &PyErr) {
 
 fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let format = || -> PyResult<String> {
-        let lines = py.import("traceback")?.call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))?;
+        let lines = py
+            .import("traceback")?
+            .call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))?;
         let text: String = "".into_pyobject(py)?.call_method1("join", (lines,))?.extract()?;
         Ok(text.trim_end().to_owned())
     };

@@ -128,16 +128,29 @@ impl EnvironMaker {
         if peer.secure {
             environ.set_item(&names.wsgi_url_scheme, &names.https)?;
         }
-        Ok(ConnectionTemplate { environ: environ.unbind(), names_server: matches!(peer.local, Address::Tcp(_)) })
+        Ok(ConnectionTemplate {
+            environ: environ.unbind(),
+            names_server: matches!(peer.local, Address::Tcp(_)),
+        })
     }
 
-    fn put_server_from_host(&self, environ: &Bound<'_, PyDict>, head: &RequestHead, secure: bool) -> PyResult<()> {
+    fn put_server_from_host(
+        &self,
+        environ: &Bound<'_, PyDict>,
+        head: &RequestHead,
+        secure: bool,
+    ) -> PyResult<()> {
         let (name, port) = server_from_host(head, secure);
         environ.set_item(&self.names.server_name, latin1(environ.py(), &name)?)?;
         environ.set_item(&self.names.server_port, latin1(environ.py(), &port)?)
     }
 
-    fn put_headers(&self, environ: &Bound<'_, PyDict>, head: &RequestHead, length: Option<u64>) -> PyResult<()> {
+    fn put_headers(
+        &self,
+        environ: &Bound<'_, PyDict>,
+        head: &RequestHead,
+        length: Option<u64>,
+    ) -> PyResult<()> {
         let (py, names) = (environ.py(), &self.names);
         for (name, value) in head.fields.iter() {
             self.keys.with(py, name, |key| match key {
@@ -149,7 +162,9 @@ impl EnvironMaker {
                     environ.set_item(key, latin1(py, host)?)
                 }
                 HeaderKey::Cookie(key) => put_joined(environ, key, value, b"; "),
-                HeaderKey::TransferEncoding(key) | HeaderKey::Other(key) => put_joined(environ, key, value, b", "),
+                HeaderKey::TransferEncoding(key) | HeaderKey::Other(key) => {
+                    put_joined(environ, key, value, b", ")
+                }
             })?;
         }
         if let Some(length) = length {
@@ -194,7 +209,12 @@ fn known_length(body: &RequestBody, head: &RequestHead) -> Option<u64> {
     }
 }
 
-fn put_joined(environ: &Bound<'_, PyDict>, key: &Py<PyString>, value: &[u8], separator: &[u8]) -> PyResult<()> {
+fn put_joined(
+    environ: &Bound<'_, PyDict>,
+    key: &Py<PyString>,
+    value: &[u8],
+    separator: &[u8],
+) -> PyResult<()> {
     let py = environ.py();
     let text = latin1(py, value)?;
     if let Some(before) = set_default(environ, key, &text)? {

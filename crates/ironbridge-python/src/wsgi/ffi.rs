@@ -2,7 +2,10 @@
 
 use std::os::fd::BorrowedFd;
 
-use pyo3::{Borrowed, Bound, Py, PyAny, PyErr, PyResult, Python, ffi, types::{PyDict, PyString}};
+use pyo3::{
+    Borrowed, Bound, Py, PyAny, PyErr, PyResult, Python, ffi,
+    types::{PyDict, PyString},
+};
 
 /// A string of the code points that `bytes` are in latin-1: WSGI's native string (PEP 3333 "Unicode Issues").
 ///
@@ -12,7 +15,11 @@ pub(super) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, 
     // SAFETY: the pointer is valid for `len` bytes during the call, which copies them; the thread is attached. The
     // result is a new reference to a str, or null with an exception set.
     unsafe {
-        let text = ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t, std::ptr::null());
+        let text = ffi::PyUnicode_DecodeLatin1(
+            bytes.as_ptr().cast(),
+            bytes.len() as ffi::Py_ssize_t,
+            std::ptr::null(),
+        );
         Bound::from_owned_ptr_or_err(py, text).map(|text| text.cast_into_unchecked())
     }
 }
@@ -33,7 +40,11 @@ pub(super) fn set_default<'py>(
         if found.is_null() {
             return Err(PyErr::fetch(dict.py()));
         }
-        if found == value.as_ptr() { Ok(None) } else { Ok(Some(Borrowed::from_ptr(dict.py(), found).to_owned())) }
+        if found == value.as_ptr() {
+            Ok(None)
+        } else {
+            Ok(Some(Borrowed::from_ptr(dict.py(), found).to_owned()))
+        }
     }
 }
 

@@ -5,11 +5,7 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
 };
 
-use pyo3::{
-    Bound, Py, PyAny, PyResult, Python,
-    exceptions::PyStopIteration,
-    prelude::*,
-};
+use pyo3::{Bound, Py, PyAny, PyResult, Python, exceptions::PyStopIteration, prelude::*};
 
 use super::{ffi::borrow_fd, names::Names};
 

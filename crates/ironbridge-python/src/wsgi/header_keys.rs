@@ -60,7 +60,10 @@ impl HeaderKey {
         if name.contains(&b'_') || name.eq_ignore_ascii_case(b"proxy") {
             return Self::Drop;
         }
-        let key: String = name.iter().map(|&byte| if byte == b'-' { '_' } else { byte.to_ascii_uppercase() as char }).collect();
+        let key: String = name
+            .iter()
+            .map(|&byte| if byte == b'-' { '_' } else { byte.to_ascii_uppercase() as char })
+            .collect();
         let http = || PyString::intern(py, &format!("HTTP_{key}")).unbind();
         match key.as_str() {
             "CONTENT_TYPE" => Self::ContentType,

@@ -29,9 +29,17 @@ pub struct Input {
 
 #[derive(Debug)]
 enum State {
-    Memory { bytes: Bytes, at: usize },
+    Memory {
+        bytes: Bytes,
+        at: usize,
+    },
     File(BufReader<File>),
-    Stream { receiver: Receiver, chunk: Bytes, here: Here, failed: Option<PipeError> },
+    Stream {
+        receiver: Receiver,
+        chunk: Bytes,
+        here: Here,
+        failed: Option<PipeError>,
+    },
     /// The request is over.
     Closed,
 }
@@ -228,9 +236,9 @@ impl State {
                 Ok(*at as u64)
             }
             Self::File(file) => Ok(file.seek(to)?),
-            Self::Stream { .. } | Self::Closed => {
-                Err(PyOSError::new_err("this request's body is still arriving; it cannot seek (see --request-buffering)"))
-            }
+            Self::Stream { .. } | Self::Closed => Err(PyOSError::new_err(
+                "this request's body is still arriving; it cannot seek (see --request-buffering)",
+            )),
         }
     }
 }
@@ -271,7 +279,9 @@ fn next_chunk(
 
 fn broken(error: PipeError) -> PyErr {
     match error {
-        PipeError::Closed => PyConnectionResetError::new_err("the client left before its request was complete"),
+        PipeError::Closed => {
+            PyConnectionResetError::new_err("the client left before its request was complete")
+        }
         PipeError::TimedOut => PyTimeoutError::new_err("the request's body arrived too slowly"),
         PipeError::Malformed | PipeError::TooLarge => PyOSError::new_err(error.to_string()),
     }

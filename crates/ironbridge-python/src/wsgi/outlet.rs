@@ -68,12 +68,11 @@ pub fn deliver(
     if let Ok(tuple) = result.cast_exact::<PyTuple>() {
         return deliver_items(py, tuple.len(), tuple.iter(), response);
     }
-    if let Ok(wrapper) = result.cast::<FileWrapper>() {
-        if let Some((file, offset, len)) = wrapper.get().stretch(py, names, response.content_length())? {
-            if !response.is_sent() {
-                return response.send_whole(ResponseBody::File { file, offset, len }, Some(len));
-            }
-        }
+    if let Ok(wrapper) = result.cast::<FileWrapper>()
+        && let Some((file, offset, len)) = wrapper.get().stretch(py, names, response.content_length())?
+        && !response.is_sent()
+    {
+        return response.send_whole(ResponseBody::File { file, offset, len }, Some(len));
     }
     deliver_iterable(py, result, response)
 }
@@ -105,7 +104,11 @@ fn deliver_items<'py>(
 }
 
 /// Anything else: the head goes out with the first chunk that is not empty, each chunk before the next is asked for.
-fn deliver_iterable(py: Python<'_>, result: &Bound<'_, PyAny>, response: &StartResponse) -> Result<(), Failure> {
+fn deliver_iterable(
+    py: Python<'_>,
+    result: &Bound<'_, PyAny>,
+    response: &StartResponse,
+) -> Result<(), Failure> {
     let one_item = result.len().is_ok_and(|len| len == 1);
     for item in iterate(result)? {
         let item = item?;

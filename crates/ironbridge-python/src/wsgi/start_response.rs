@@ -108,14 +108,18 @@ impl StartResponse {
     pub fn send_whole(&self, mut body: ResponseBody, promise: Option<u64>) -> Result<(), Failure> {
         let Some(mut heading) = self.state().progress.send() else { return Err(Failure::NotStarted) };
         warn_of_dropped(&heading);
-        if let Some(length) = promise.filter(|_| !heading.forbids_body()) {
+        // Nothing in answer to HEAD does not tell how much GET would bring (RFC 9110 section 9.3.2).
+        let tells = |length| !heading.forbids_body() && (length > 0 || !self.here.is_head());
+        if let Some(length) = promise.filter(|&length| tells(length)) {
             heading.promise(length);
         }
-        if let (ResponseBody::Bytes(bytes), Some(length)) = (&mut body, heading.content_length()) {
-            if bytes.len() as u64 > length && !self.here.is_head() && !heading.forbids_body() {
-                tracing::warn!("the application sent more than its Content-Length; the rest is cut off");
-                bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
-            }
+        if let (ResponseBody::Bytes(bytes), Some(length)) = (&mut body, heading.content_length())
+            && bytes.len() as u64 > length
+            && !self.here.is_head()
+            && !heading.forbids_body()
+        {
+            tracing::warn!("the application sent more than its Content-Length; the rest is cut off");
+            bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
         }
         self.here.answer(Response { head: Box::new(heading.build()), body });
         Ok(())
@@ -127,7 +131,11 @@ impl StartResponse {
     /// [`Failure::NotStarted`], [`Failure::ClientLeft`], [`Failure::TooMuch`].
     pub fn send(&self, py: Python<'_>, mut chunk: Bytes) -> Result<(), Failure> {
         if chunk.is_empty() {
-            return if matches!(self.state().progress, Progress::Waiting) { Err(Failure::NotStarted) } else { Ok(()) };
+            return if matches!(self.state().progress, Progress::Waiting) {
+                Err(Failure::NotStarted)
+            } else {
+                Ok(())
+            };
         }
         let body = self.open_body()?;
         let paid_off = self.pay(&mut chunk);
@@ -173,7 +181,10 @@ impl StartResponse {
         if let Some(body) = state.body.take() {
             drop(state);
             if missing > 0 {
-                tracing::warn!(missing, "the application sent less than its Content-Length; the connection is closed");
+                tracing::warn!(
+                    missing,
+                    "the application sent less than its Content-Length; the connection is closed"
+                );
                 self.here.wake(body.fail(pipe::PipeError::Closed));
             } else {
                 self.here.wake(body.finish());
@@ -250,13 +261,16 @@ fn read_heading(status: &Bound<'_, PyString>, headers: &Bound<'_, PyAny>) -> PyR
 }
 
 fn push_pair(heading: &mut Heading, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let wrong = || PyTypeError::new_err(format!("headers must be (name, value) tuples of two strings, not {pair:?}"));
+    let wrong =
+        || PyTypeError::new_err(format!("headers must be (name, value) tuples of two strings, not {pair:?}"));
     let tuple = pair.cast::<PyTuple>().map_err(|_| wrong())?;
     if tuple.len() != 2 {
         return Err(wrong());
     }
     let (name, value) = (tuple.get_borrowed_item(0)?, tuple.get_borrowed_item(1)?);
-    let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else { return Err(wrong()) };
+    let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
+        return Err(wrong());
+    };
     heading.push(name.to_str()?, value.to_str()?).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 

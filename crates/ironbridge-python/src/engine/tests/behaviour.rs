@@ -166,7 +166,7 @@ fn a_client_that_keeps_a_thread_waiting_does_not_keep_others_from_running_inline
             deliver(pool, Box::new(|_| {})).recv().unwrap();
         }
         assert_eq!(pool.interpreter.census().born, 2, "one waits, one leads and runs");
-        pool.reactor.deliver(move || drop(slot.put(()).map(Waker::wake)));
+        pool.reactor.deliver(move || slot.put(()).map_or((), Waker::wake));
         waits.recv().unwrap();
     });
 }
@@ -201,7 +201,7 @@ fn a_job_that_waits_for_its_client_is_served_while_the_pool_stops() {
             until(|| pool.books().running() == threads);
             pool.stop();
             for slot in slots {
-                pool.reactor.deliver(move || drop(slot.put(()).map(Waker::wake)));
+                pool.reactor.deliver(move || slot.put(()).map_or((), Waker::wake));
             }
             waits.iter().for_each(|wait| wait.recv().unwrap());
             assert_eq!(pool.join(Duration::from_secs(10)), 0);

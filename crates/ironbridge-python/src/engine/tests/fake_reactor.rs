@@ -51,6 +51,7 @@ impl FakeReactor {
     }
 
     /// How often a driver has looked at the network.
+    #[cfg(not(feature = "model"))]
     pub(crate) fn looks(&self) -> usize {
         self.0.lock().looks
     }
@@ -62,6 +63,7 @@ impl FakeReactor {
         inner.network.len() + inner.ready.len()
     }
 
+    #[cfg(not(feature = "model"))]
     pub(crate) fn is_driven(&self) -> bool {
         self.0.lock().inside
     }

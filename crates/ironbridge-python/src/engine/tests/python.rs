@@ -46,6 +46,7 @@ impl Model {
     }
 
     /// Holds the lock as a thread would that is none of the engine's.
+    #[cfg(not(feature = "model"))]
     pub(crate) fn hold<T>(&self, body: impl FnOnce() -> T) -> T {
         self.gil.take();
         let value = body();
