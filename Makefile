@@ -102,6 +102,7 @@ lint-python: $(TEST)/.tools
 
 test-rust: test-http
 	cargo test --workspace --exclude ironbridge-http --exclude ironbridge-exchange --locked
+	cargo test -p ironbridge-python --features model --lib --locked model::
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
 # The front end builds and passes its tests where there is no interpreter.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Shows what the servers logged during a test that fails."""
     if call.when == "setup":
         for server in _running:
             _running[server] = 0 if call.excinfo else len(server.log())
-    report: Any = yield
+    report = yield
     if report.failed:
         report.sections += [
             (f"log of the server (pid {server.pid})", server.log()[start:]) for server, start in _running.items()

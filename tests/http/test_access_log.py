@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import Serve
 from raw_client import get, post, request
-from wsgi_site import NamedPipe, Site, wait_until
+from serving import run
+from wsgi_site import APPS_FOLDER, NamedPipe, Site, wait_until
 
 COMMON = r'127\.0\.0\.1 - (?P<user>\S+) \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "(?P<request>.*)" (?P<status>\d{3}) (?P<bytes>\d+|-)'
 COMBINED = COMMON + r' "(?P<referer>.*)" "(?P<agent>.*)"'
@@ -20,7 +21,9 @@ Read = Callable[[int], list[str]]
 def _reader(path: Path) -> Read:
     def read(count: int) -> list[str]:
         """The lines, as soon as there are `count` of them."""
-        wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= count, f"{count} lines in the access log")
+        wait_until(
+            lambda: path.exists() and path.read_bytes().count(b"\n") >= count, f"{count} lines in the access log"
+        )
         lines = path.read_text(encoding="ascii").splitlines()
         assert len(lines) == count, lines
         return lines
@@ -35,7 +38,11 @@ def _serve(serve: Serve, path: Path, form: str, *options: str) -> tuple[Site, Re
 @pytest.mark.parametrize(("form", "pattern"), [("common", COMMON), ("combined", COMBINED)])
 def test_lines_have_the_format_asked_for(serve: Serve, tmp_path: Path, form: str, pattern: str) -> None:
     site, read = _serve(serve, tmp_path / "log", form)
-    headers = [("Referer", "http://from.example/?a"), ("User-Agent", "Test/1.0 (x)"), ("Authorization", "Basic YW5uOnNlY3JldA==")]
+    headers = [
+        ("Referer", "http://from.example/?a"),
+        ("User-Agent", "Test/1.0 (x)"),
+        ("Authorization", "Basic YW5uOnNlY3JldA=="),
+    ]
     site.fetch(get("/one_item_list?a=%20b", *headers))
     site.fetch(get("/empty_list"))
     first, second = (_match(pattern, line) for line in read(2))
@@ -158,10 +165,9 @@ def test_all_lines_are_written_before_the_server_ends(serve: Serve, tmp_path: Pa
 
 
 def test_a_log_that_cannot_be_opened_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    from serving import run
-    from wsgi_site import APPS_FOLDER
-
-    result = run(f"--access-log={tmp_path}/no/such/folder/log", "--bind=127.0.0.1:0", "apps:application", cwd=APPS_FOLDER)
+    result = run(
+        f"--access-log={tmp_path}/no/such/folder/log", "--bind=127.0.0.1:0", "apps:application", cwd=APPS_FOLDER
+    )
     assert result.returncode == 2
     assert len([line for line in result.stderr.splitlines() if "access-log" in line]) == 1
 

@@ -10,8 +10,16 @@ SMUGGLED = b"GET /raising?error=RuntimeError HTTP/1.1\r\nHost: x\r\n\r\n"
 
 HEADS: list[tuple[str, int, bytes]] = [
     # Name, status, request with {m} for the target of an application that must not run.
-    ("length and chunked", 400, b"POST {m} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    ("chunked and length", 400, b"POST {m} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
+    (
+        "length and chunked",
+        400,
+        b"POST {m} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunked and length",
+        400,
+        b"POST {m} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    ),
     ("two lengths", 400, b"POST {m} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),
     ("two equal lengths", 400, b"POST {m} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
     ("length list", 400, b"POST {m} HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 5\r\n\r\nhello"),
@@ -26,7 +34,11 @@ HEADS: list[tuple[str, int, bytes]] = [
     ("no host", 400, b"GET {m} HTTP/1.1\r\n\r\n"),
     ("host with a path", 400, b"GET {m} HTTP/1.1\r\nHost: x/y\r\n\r\n"),
     ("host with user", 400, b"GET {m} HTTP/1.1\r\nHost: user@x\r\n\r\n"),
-    ("two content types", 400, b"POST {m} HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 0\r\n\r\n"),
+    (
+        "two content types",
+        400,
+        b"POST {m} HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 0\r\n\r\n",
+    ),
     ("bare LF", 400, b"GET {m} HTTP/1.1\nHost: x\n\n"),
     ("bare LF in headers", 400, b"GET {m} HTTP/1.1\r\nHost: x\r\nX: y\nZ: w\r\n\r\n"),
     ("bare CR in value", 400, b"GET {m} HTTP/1.1\r\nHost: x\r\nX: y\rz\r\n\r\n"),
@@ -41,9 +53,17 @@ HEADS: list[tuple[str, int, bytes]] = [
     ("unknown coding", 501, b"POST {m} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n"),
     ("gzip before chunked", 501, b"POST {m} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
     ("chunked twice", 400, b"POST {m} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
-    ("two codings lines", 400, b"POST {m} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    (
+        "two codings lines",
+        400,
+        b"POST {m} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
     ("chunked on HTTP/1.0", 400, b"POST {m} HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    ("underscored coding is no way around", 400, b"POST {m} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n"),
+    (
+        "underscored coding is no way around",
+        400,
+        b"POST {m} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    ),
     ("HTTP/2.0", 505, b"GET {m} HTTP/2.0\r\nHost: x\r\n\r\n"),
     ("HTTP/3.7", 505, b"GET {m} HTTP/3.7\r\nHost: x\r\n\r\n"),
     ("HTTP/2 preface", 505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),

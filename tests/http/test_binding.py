@@ -77,7 +77,8 @@ def test_a_port_in_use_is_one_line_and_exit_code_2() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1:65536", "127.0.0.1:abc", "127.0.0.1:-1", "unix:", "fd://x", "fd://-1", "fd://999", "[::1:80", ""]
+    "address",
+    ["127.0.0.1:65536", "127.0.0.1:abc", "127.0.0.1:-1", "unix:", "fd://x", "fd://-1", "fd://999", "[::1:80", ""],
 )
 def test_an_address_that_makes_no_sense_is_one_line_and_exit_code_2(address: str) -> None:
     _assert_refused(f"--bind={address}", address)
@@ -92,7 +93,9 @@ def test_an_address_of_another_machine_is_one_line_and_exit_code_2() -> None:
     _assert_refused("--bind=192.0.2.1:8000", "192.0.2.1:8000")
 
 
-@pytest.mark.parametrize(("option", "mode"), [([], 0o660), (["--unix-socket-mode=600"], 0o600), (["--unix-socket-mode=666"], 0o666)])
+@pytest.mark.parametrize(
+    ("option", "mode"), [([], 0o660), (["--unix-socket-mode=600"], 0o600), (["--unix-socket-mode=666"], 0o666)]
+)
 def test_a_unix_socket_has_the_mode_asked_for(serve: Serve, folder: Path, option: list[str], mode: int) -> None:
     path = folder / "s"
     site = serve(f"--bind=unix:{path}", *option)

@@ -57,7 +57,7 @@ def test_pipelined_requests_are_answered_in_order(http_site: Site) -> None:
     connection = http_site.connect()
     connection.send(b"".join(get(f"/environ_dump/{number}") for number in range(60)))
     for number in range(60):
-        assert f"/environ_dump/{number}\"".encode() in connection.response().body
+        assert f'/environ_dump/{number}"'.encode() in connection.response().body
 
 
 def test_pipelined_requests_with_bodies_are_kept_apart(http_site: Site) -> None:
@@ -66,7 +66,9 @@ def test_pipelined_requests_with_bodies_are_kept_apart(http_site: Site) -> None:
     for number in range(20):
         body = b"%d-" % number * (number * 50 + 1)
         target = "/input_echo?step=100000"
-        requests.append(post_chunked(target, body[:3], body[3:]) if number % 2 and len(body) > 3 else post(target, body))
+        requests.append(
+            post_chunked(target, body[:3], body[3:]) if number % 2 and len(body) > 3 else post(target, body)
+        )
     connection.send_in_background(b"".join(requests))
     for number in range(20):
         assert connection.response().body == b"%d-" % number * (number * 50 + 1)

@@ -119,7 +119,9 @@ def threads_at_once(environ: Environ, start_response: StartResponse) -> list[byt
 
 def environ_dump(environ: Environ, start_response: StartResponse) -> list[bytes]:
     """All of environ: strings as they are, anything else by type and value."""
-    shown = {name: value if type(value) is str else [type(value).__name__, str(value)] for name, value in environ.items()}
+    shown = {
+        name: value if type(value) is str else [type(value).__name__, str(value)] for name, value in environ.items()
+    }
     return _json(start_response, {"type": type(environ).__name__, "environ": shown})
 
 
@@ -349,12 +351,20 @@ def latin1_headers(environ: Environ, start_response: StartResponse) -> list[byte
 
 
 def repeated_headers(environ: Environ, start_response: StartResponse) -> list[bytes]:
-    start_response("200 OK", [TEXT, ("Set-Cookie", "a=1"), ("X-Between", "x"), ("Set-Cookie", "b=2"), ("sEt-cOOkie", "c=3")])
+    start_response(
+        "200 OK", [TEXT, ("Set-Cookie", "a=1"), ("X-Between", "x"), ("Set-Cookie", "b=2"), ("sEt-cOOkie", "c=3")]
+    )
     return [b"body"]
 
 
 def hop_by_hop(environ: Environ, start_response: StartResponse) -> list[bytes]:
-    headers = [("Connection", "close"), ("Keep-Alive", "timeout=99"), ("Transfer-Encoding", "gzip"), ("Upgrade", "x"), ("TE", "y")]
+    headers = [
+        ("Connection", "close"),
+        ("Keep-Alive", "timeout=99"),
+        ("Transfer-Encoding", "gzip"),
+        ("Upgrade", "x"),
+        ("TE", "y"),
+    ]
     start_response("200 OK", [TEXT, *headers, ("X-End", "end")])
     return [b"body"]
 
@@ -828,7 +838,12 @@ def input_gated(environ: Environ, start_response: StartResponse) -> list[bytes]:
 def input_until_error(environ: Environ, start_response: StartResponse) -> list[bytes]:
     """Records what reading to the end comes to, and lets errors go on."""
     query = _query(environ)
-    read = {"read": lambda stream: stream.read(-1), "readline": _read_lines, "readlines": lambda s: s.readlines(), "iter": list}
+    read: dict[str, Callable[[Any], object]] = {
+        "read": lambda stream: stream.read(-1),
+        "readline": _read_lines,
+        "readlines": lambda s: s.readlines(),
+        "iter": list,
+    }
     events.record(query["key"], "started")
     try:
         read[query.get("how", "read")](environ["wsgi.input"])
@@ -944,4 +959,6 @@ def _is_application(value: object) -> bool:
     return list(inspect.signature(value).parameters) == ["environ", "start_response"]
 
 
-APPLICATIONS: dict[str, Application] = {name: value for name, value in globals().copy().items() if _is_application(value)}
+APPLICATIONS: dict[str, Application] = {
+    name: value for name, value in globals().copy().items() if _is_application(value)
+}

@@ -92,7 +92,9 @@ def test_a_body_below_its_content_length_is_warned_about_and_closes(site: Site, 
     wait_until(lambda: _length_warnings(site) > before, "a warning about the length")
 
 
-@pytest.mark.parametrize("query", [{"size": 10_000_000}, {"size": 5_000_000, "step": 1000}, {"size": 3_000_000, "step": 700_001}])
+@pytest.mark.parametrize(
+    "query", [{"size": 10_000_000}, {"size": 5_000_000, "step": 1000}, {"size": 3_000_000, "step": 700_001}]
+)
 @uses("large")
 def test_large_bodies_arrive_unchanged(site: Site, query: dict[str, int]) -> None:
     response = site.get(**query)

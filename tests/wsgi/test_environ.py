@@ -75,7 +75,9 @@ def test_the_protocol_is_the_request_s(site: Site) -> None:
     assert "HTTP_HOST" not in environ
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "lower", "X-ODD.METHOD", "M"])
+@pytest.mark.parametrize(
+    "method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "lower", "X-ODD.METHOD", "M"]
+)
 @uses("environ_dump")
 def test_methods_are_passed_unchanged(site: Site, method: str) -> None:
     assert _environ(site, request(method, "/environ_dump"))["REQUEST_METHOD"] == method
@@ -112,7 +114,9 @@ TARGETS: list[tuple[bytes, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("target", "path_info", "query"), TARGETS, ids=[repr(target)[2:-1] for target, _, _ in TARGETS])
+@pytest.mark.parametrize(
+    ("target", "path_info", "query"), TARGETS, ids=[repr(target)[2:-1] for target, _, _ in TARGETS]
+)
 @uses("environ_dump")
 def test_targets_are_decoded_once_and_told_raw(site: Site, target: bytes, path_info: str, query: str) -> None:
     environ = _environ(site, get(target))

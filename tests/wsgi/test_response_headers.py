@@ -61,7 +61,8 @@ def test_headers_may_come_in_another_iterable_than_a_list(site: Site, kind: str)
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Bad Name", "Bad:Name", "Bad\r\nInjected", "Bad\nInjected", "B\xe4d", "Bad\t", "Bad\0", "(bad)", 'b"ad']
+    "name",
+    ["", "Bad Name", "Bad:Name", "Bad\r\nInjected", "Bad\nInjected", "B\xe4d", "Bad\t", "Bad\0", "(bad)", 'b"ad'],
 )
 @uses("any_header")
 def test_a_malformed_header_name_is_an_error(site: Site, name: str) -> None:
@@ -69,7 +70,9 @@ def test_a_malformed_header_name_is_an_error(site: Site, name: str) -> None:
     assert (response.status, response.header("Injected")) == (500, None)
 
 
-@pytest.mark.parametrize("value", ["a\r\nInjected: yes", "a\nInjected: yes", "a\rInjected: yes", "a\0b", "a\x1fb", "a\x7fb"])
+@pytest.mark.parametrize(
+    "value", ["a\r\nInjected: yes", "a\nInjected: yes", "a\rInjected: yes", "a\0b", "a\x1fb", "a\x7fb"]
+)
 @uses("any_header")
 def test_a_header_value_with_control_characters_is_an_error(site: Site, value: str) -> None:
     response = site.get(name="X-Name", value=value)

@@ -144,7 +144,19 @@ def test_the_reason_phrase_is_the_application_s_own(site: Site, status: str, rea
 
 @pytest.mark.parametrize(
     "status",
-    ["abc", "", "20 OK", "2000 OK", "20x OK", "200OK", "200 OK\r\nInjected: yes", "200 OK\n", "200 \0", " 200 OK", "099 Low"],
+    [
+        "abc",
+        "",
+        "20 OK",
+        "2000 OK",
+        "20x OK",
+        "200OK",
+        "200 OK\r\nInjected: yes",
+        "200 OK\n",
+        "200 \0",
+        " 200 OK",
+        "099 Low",
+    ],
 )
 @uses("any_status")
 def test_a_malformed_status_is_an_error(site: Site, status: str) -> None:

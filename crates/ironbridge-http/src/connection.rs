@@ -66,7 +66,7 @@ pub async fn serve<T: Transport, H: Handler>(transport: T, peer: Peer, front: Ar
         let line = Arc::clone(&line);
         let service = service_fn(move |request| answer(Arc::clone(&line), request));
         let mut builder = http1::Builder::new();
-        builder.auto_date_header(false).header_read_timeout(None);
+        builder.auto_date_header(false).header_read_timeout(None).max_buf_size(HYPER_BUFFER);
         let mut connection = Box::new(builder.serve_connection(io, service));
         match poll_fn(|cx| watch.poll_busy(&mut connection, cx)).await {
             Busy::Over => return,
@@ -242,3 +242,6 @@ impl<H> Line<H> {
         response
     }
 }
+
+/// Bytes that hyper may hold of a body in either direction; by itself it would grow to 400 KB a connection.
+const HYPER_BUFFER: usize = 64 * 1024;

@@ -37,7 +37,8 @@ pub async fn read_ahead(
         // The client is asked to go on only when the application reads.
         return Ok(stream(incoming, lane, Bytes::new(), buffering, false));
     }
-    let mut memory = BytesMut::with_capacity(length.filter(|_| fits).unwrap_or(0) as usize);
+    let mut memory =
+        BytesMut::with_capacity(length.map_or(0, |length| length.min(buffering.memory as u64) as usize));
     while let Some(chunk) = next_chunk(&mut incoming).await {
         memory.extend_from_slice(&chunk.map_err(|_| Unread::why(lane))?);
         if memory.len() > buffering.memory {

@@ -109,7 +109,21 @@ impl Reader {
             if self.eof {
                 return Poll::Ready(Ok(()));
             }
-            match self.poll_fill(transport, cx)? {
+            let within_body = matches!(self.state, State::Length(_) | State::Chunked(_));
+            let filled = if within_body {
+                match self.poll_pass(transport, cx, out)? {
+                    Poll::Ready(Ok(0)) => Poll::Ready(()),
+                    Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Err(refusal)) => {
+                        self.refuse(refusal)?;
+                        Poll::Ready(())
+                    }
+                    Poll::Pending => Poll::Pending,
+                }
+            } else {
+                self.poll_fill(transport, cx)?
+            };
+            match filled {
                 Poll::Ready(()) => {}
                 Poll::Pending => match self.waiting(deadline) {
                     Ok(()) => return Poll::Pending,
@@ -160,37 +174,64 @@ impl Reader {
 
     /// Passes body bytes from the input on. `true`: hyper has something to see.
     fn step_body(&mut self, out: &mut ReadBufCursor<'_>) -> Result<bool, Refusal> {
+        let input = std::mem::take(&mut self.input);
+        let taken = self.pass(&input, out);
+        self.input = input;
+        let taken = taken?;
+        self.input.advance(taken);
         if self.input.is_empty() {
-            return Ok(false);
+            // A body's first bytes may have come with its head; what is left of their buffer is not worth keeping.
+            self.input = BytesMut::new();
         }
-        let room = out.remaining();
-        let take = match &mut self.state {
+        Ok(taken > 0)
+    }
+
+    /// Passes the body bytes at the start of `bytes` on, as far as there is room. Returns how many were passed.
+    fn pass(&mut self, bytes: &[u8], out: &mut ReadBufCursor<'_>) -> Result<usize, Refusal> {
+        let window = &bytes[..bytes.len().min(out.remaining())];
+        let (take, over) = match &mut self.state {
             State::Length(left) => {
-                let take = room.min(self.input.len()).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                let take = window.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= take as u64;
                 self.body_bytes += take as u64;
-                take
+                (take, *left == 0)
             }
             State::Chunked(tracker) => {
-                let window = room.min(self.input.len());
-                let (take, over) = follow_chunks(tracker, &self.input[..window], &mut self.body_bytes)?;
+                let (take, over) = follow_chunks(tracker, window, &mut self.body_bytes)?;
                 // What a size line promises is refused before it comes.
                 if tracker.announced() > self.limits.body {
                     return Err(Refusal::BodyTooLarge);
                 }
-                if over {
-                    self.state = State::Length(0);
-                }
-                take
+                (take, over)
             }
             State::Head | State::Refused => unreachable!("only bodies are passed on"),
         };
-        out.put_slice(&self.input[..take]);
-        self.input.advance(take);
-        if matches!(self.state, State::Length(0)) {
+        out.put_slice(&window[..take]);
+        if over {
             self.state = State::Head;
         }
-        Ok(take > 0)
+        Ok(take)
+    }
+
+    /// One read from the socket of body bytes, which go to hyper without being kept here.
+    fn poll_pass<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+        out: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<Result<usize, Refusal>>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let room = scratch.len().min(out.remaining());
+            let mut buf = ReadBuf::new(&mut scratch[..room]);
+            ready!(Pin::new(transport).poll_read(cx, &mut buf))?;
+            self.eof = buf.filled().is_empty();
+            let passed = self.pass(buf.filled(), out);
+            if let Ok(taken) = passed {
+                // The start of the next request.
+                self.input.extend_from_slice(&buf.filled()[taken..]);
+            }
+            Poll::Ready(Ok(passed))
+        })
     }
 
     /// Turns the request away: as an answer of its own between requests, as an error within a body.
