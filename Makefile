@@ -103,7 +103,7 @@ lint-python: $(TEST)/.tools
 test-rust: test-http
 	cargo test --workspace --exclude ironbridge-http --exclude ironbridge-exchange --locked
 	cargo test -p ironbridge-python --features model --lib --locked model::
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
 # The front end builds and passes its tests where there is no interpreter.
 test-http:

@@ -1,7 +1,7 @@
 //! Where options come from, lowest to highest: a TOML file, the environment, the command line or `serve()`'s keywords.
 //!
 //! * [`known`]: the options that exist, read off clap's definition.
-//! * [`file`], [`environment`], [`command_line`], [`keywords`]: each turns its source into [`Setting`]s.
+//! * [`mod@file`], [`environment`], [`command_line`], [`keywords`]: each turns its source into [`Setting`]s.
 //! * [`complaint`]: clap's errors in one line.
 //!
 //! Each setting is parsed on its own first, so that an error can name where it stood; then a higher
