@@ -37,7 +37,7 @@ class Options(TypedDict, total=False):
     """Format of the log on the standard error output."""
 
     bind: str | Sequence[str]
-    """Address to listen on: HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or fd://N. May be given several
+    """Address to listen on: HOST:PORT (IPv6 in brackets), :PORT, unix:PATH or fd://N. May be given several
     times. Port 0 takes a free port. Without this option: 127.0.0.1:8000, or 0.0.0.0:$PORT where PORT is
     set."""
 

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpOptions {
-    /// Address to listen on: HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or fd://N. May be given several times.
+    /// Address to listen on: HOST:PORT (IPv6 in brackets), :PORT, unix:PATH or fd://N. May be given several times.
     /// Port 0 takes a free port. Without this option: 127.0.0.1:8000, or 0.0.0.0:$PORT where PORT is set.
     #[arg(long, short = 'b', value_name = "ADDRESS")]
     pub bind: Vec<String>,

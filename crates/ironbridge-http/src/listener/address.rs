@@ -187,7 +187,7 @@ fn parse_host(host: &str) -> Result<String, String> {
     }
     let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if host.is_empty() || !host.bytes().all(known) {
-        return Err("expected HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or fd://N".to_owned());
+        return Err("expected HOST:PORT (IPv6 in brackets), :PORT, unix:PATH or fd://N".to_owned());
     }
     Ok(host.to_owned())
 }
@@ -247,8 +247,8 @@ mod tests {
     #[test]
     fn a_bad_address_is_refused_in_one_line_that_names_option_and_text() {
         let table = [
-            ("", "--bind \"\": expected HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or fd://N"),
-            ("a b:1", "--bind \"a b:1\": expected HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or fd://N"),
+            ("", "--bind \"\": expected HOST:PORT (IPv6 in brackets), :PORT, unix:PATH or fd://N"),
+            ("a b:1", "--bind \"a b:1\": expected HOST:PORT (IPv6 in brackets), :PORT, unix:PATH or fd://N"),
             ("h:", "--bind h:: port \"\" is not a number from 0 to 65535"),
             ("h:+1", "--bind h:+1: port \"+1\" is not a number from 0 to 65535"),
             ("h:65536", "--bind h:65536: port \"65536\" is not a number from 0 to 65535"),
