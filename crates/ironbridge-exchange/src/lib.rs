@@ -4,6 +4,7 @@
 //! * [`fields`]: an ordered list of header lines over one buffer, spelled as they were written.
 //! * [`block`]: header lines on their way out, rendered.
 //! * [`body`]: what carries a body, in either direction; [`pipe`] is the bounded, two-sided kind.
+//! * [`target`]: a request target, taken apart.
 //! * [`peer`]: who speaks to us, and where.
 //! * [`hints`]: 103 Early Hints on their way out.
 //! * [`handler`]: the one trait between a front end and an application.
@@ -18,6 +19,7 @@ pub mod head;
 pub mod hints;
 pub mod peer;
 pub mod pipe;
+pub mod target;
 
 pub use block::HeaderBlock;
 pub use body::{RequestBody, ResponseBody};

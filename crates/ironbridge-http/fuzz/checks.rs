@@ -2,9 +2,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each fuzz target is a crate that calls only its own check")]
 
+use ironbridge_exchange::target::{origin_form, path_and_query};
 use ironbridge_http::gate::{
     chunked::{ChunkedTracker, Piece},
-    head::{HeadStep, ParsedHead, origin_form, path_and_query, read_head},
+    head::{HeadStep, ParsedHead, read_head},
     limits::HeadLimits,
     minimal::minimal_head,
     refusal::Refusal,

@@ -8,10 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use ironbridge_exchange::{Handler, Request, Response};
+use ironbridge_exchange::{Handler, Request, Response, target::path_and_query};
 use tower::{Layer, Service};
 
-use crate::{gate::head::origin_form, plain};
+use crate::plain;
 
 /// Puts [`Health`] around a handler.
 #[derive(Debug, Clone)]
@@ -51,10 +51,7 @@ impl<H: Handler> Service<Request> for Health<H> {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let asked = |path: &[u8]| {
-            let target = origin_form(&request.head.target);
-            target.split(|&byte| byte == b'?').next() == Some(path)
-        };
+        let asked = |path: &[u8]| path_and_query(&request.head.target).0 == path;
         match &self.path {
             Some(path) if asked(path) => {
                 Answer::Own { response: Some(plain::response(200, &[("Cache-Control", "no-store")])) }

@@ -12,8 +12,6 @@ use super::{
     request_line::{self, RequestLine},
 };
 
-pub use super::target::{authority, origin_form, path_and_query};
-
 /// What [`read_head`] found.
 #[derive(Debug)]
 pub enum HeadStep {

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use ironbridge_exchange::{Peer, Request, RequestBody, RequestHead, Version, peer::Address};
+use ironbridge_exchange::{
+    Peer, Request, RequestBody, RequestHead, Version,
+    peer::Address,
+    target::{authority, path_and_query},
+};
 use pyo3::{
     Bound, Py, PyAny, PyResult, Python,
     prelude::*,
@@ -16,7 +20,7 @@ use super::{
     file_wrapper::FileWrapper,
     header_keys::{HeaderKey, HeaderKeys},
     input::Input,
-    mount::{Mount, authority, percent_decode, split_target},
+    mount::{Mount, percent_decode},
     names::Names,
 };
 use crate::here::Here;
@@ -97,8 +101,8 @@ impl EnvironMaker {
         let target = latin1(py, &head.target)?;
         environ.set_item(&names.raw_uri, &target)?;
         environ.set_item(&names.request_uri, &target)?;
-        let (path, query) = split_target(&head.target);
-        if !query.is_empty() {
+        let (path, query) = path_and_query(&head.target);
+        if let Some(query) = query.filter(|query| !query.is_empty()) {
             environ.set_item(&names.query_string, latin1(py, query)?)?;
         }
         let path = percent_decode(path);

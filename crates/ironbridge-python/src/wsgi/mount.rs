@@ -1,6 +1,6 @@
 //! Where in the URL space the application is mounted: SCRIPT_NAME and PATH_INFO.
 
-use ironbridge_exchange::RequestHead;
+use ironbridge_exchange::{RequestHead, target::path_and_query};
 
 /// A mount point: `--root-path`, decoded.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +22,7 @@ impl Mount {
     /// Whether the request's path lies at or below the mount point.
     pub fn covers(&self, head: &RequestHead) -> bool {
         self.root.is_empty() || &head.target[..] == b"*" || {
-            let path = percent_decode(split_target(&head.target).0);
+            let path = percent_decode(path_and_query(&head.target).0);
             self.path_info(&path).is_some()
         }
     }
@@ -32,44 +32,6 @@ impl Mount {
         let rest = path.strip_prefix(self.root.as_slice())?;
         (rest.is_empty() || rest[0] == b'/' || self.root.is_empty()).then_some(rest)
     }
-}
-
-/// Path and query of a request target in origin-form, absolute-form or asterisk-form (RFC 9112 section 3.2), still
-/// percent-encoded; a fragment is left out.
-pub fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
-    let target = match memchr::memchr(b'#', target) {
-        Some(hash) => &target[..hash],
-        None => target,
-    };
-    let local = match target.first() {
-        Some(b'/' | b'*') => target,
-        _ => after_authority(target),
-    };
-    let (path, query) = match memchr::memchr(b'?', local) {
-        Some(mark) => (&local[..mark], &local[mark + 1..]),
-        None => (local, &b""[..]),
-    };
-    (if path.is_empty() { b"/" } else { path }, query)
-}
-
-/// The authority of a target in absolute-form.
-pub fn authority(target: &[u8]) -> Option<&[u8]> {
-    if matches!(target.first(), Some(b'/' | b'*') | None) {
-        return None;
-    }
-    let rest = after_scheme(target)?;
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
-    Some(&rest[..end])
-}
-
-fn after_authority(target: &[u8]) -> &[u8] {
-    let rest = after_scheme(target).unwrap_or(target);
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-    &rest[end..]
-}
-
-fn after_scheme(target: &[u8]) -> Option<&[u8]> {
-    memchr::memmem::find(target, b"://").map(|at| &target[at + 3..])
 }
 
 /// Replaces `%HH` by its byte; what is not two hex digits stays as it is.
@@ -110,17 +72,6 @@ mod tests {
         assert_eq!(mount.path_info(b"/shopping"), None);
         assert_eq!(mount.path_info(b"/"), None);
         assert_eq!(Mount::new("").path_info(b"//x"), Some(&b"//x"[..]));
-    }
-
-    #[test]
-    fn targets_are_split_in_each_of_their_forms() {
-        assert_eq!(split_target(b"/a%20b?q=%41#frag"), (&b"/a%20b"[..], &b"q=%41"[..]));
-        assert_eq!(split_target(b"*"), (&b"*"[..], &b""[..]));
-        assert_eq!(split_target(b"http://h:80"), (&b"/"[..], &b""[..]));
-        assert_eq!(split_target(b"http://h?x"), (&b"/"[..], &b"x"[..]));
-        assert_eq!(split_target(b"http://h/p?x=http://y/"), (&b"/p"[..], &b"x=http://y/"[..]));
-        assert_eq!(authority(b"http://h:80/p"), Some(&b"h:80"[..]));
-        assert_eq!(authority(b"/p?http://h/"), None);
     }
 
     #[test]
