@@ -27,11 +27,17 @@ impl JobTimes {
 pub struct Regime {
     average_nanos: i64,
     fast: bool,
+    /// The fast regime is being tried, although nothing says yet that it fits.
+    on_trial: bool,
+    /// Jobs in the slow regime so far.
+    slow_jobs: u32,
+    /// After how many of them the fast regime is tried.
+    patience: u32,
 }
 
 impl Default for Regime {
     fn default() -> Self {
-        Self { average_nanos: 0, fast: true }
+        Self { average_nanos: 0, fast: true, on_trial: false, slow_jobs: 0, patience: SHORT_PATIENCE }
     }
 }
 
@@ -46,9 +52,31 @@ impl Regime {
         let sample = times.blocked.min(CAP).as_nanos() as i64;
         self.average_nanos += (sample - self.average_nanos) / WEIGHT;
         if self.fast && self.average_nanos > SLOW_ABOVE_NANOS {
-            self.fast = false;
-        } else if !self.fast && self.average_nanos < FAST_BELOW_NANOS {
+            self.turn_slow();
+        } else if self.average_nanos < FAST_BELOW_NANOS {
             self.fast = true;
+            self.on_trial = false;
+            self.patience = SHORT_PATIENCE;
+        } else if !self.fast {
+            self.slow_jobs += 1;
+            self.try_fast();
+        }
+    }
+
+    fn turn_slow(&mut self) {
+        self.fast = false;
+        self.slow_jobs = 0;
+        self.patience = if self.on_trial { (self.patience * 2).min(LONG_PATIENCE) } else { SHORT_PATIENCE };
+        self.on_trial = false;
+    }
+
+    /// Threads that fight for the interpreter look blocked, and the slow regime makes them fight: without a trial now and
+    /// then, an application that only computes could stay slow for ever. One that blocks fails its trial at its first job.
+    fn try_fast(&mut self) {
+        if self.slow_jobs >= self.patience {
+            self.fast = true;
+            self.on_trial = true;
+            self.average_nanos = i64::midpoint(SLOW_ABOVE_NANOS, FAST_BELOW_NANOS);
         }
     }
 }
@@ -60,6 +88,9 @@ const WEIGHT: i64 = 32;
 /// Above this average, waking another thread (some 20 microseconds of CPU time) is the lesser evil.
 const SLOW_ABOVE_NANOS: i64 = 60_000;
 const FAST_BELOW_NANOS: i64 = 30_000;
+/// Jobs before the first trial of the fast regime; doubled with each that fails.
+const SHORT_PATIENCE: u32 = 256;
+const LONG_PATIENCE: u32 = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -207,13 +207,20 @@ impl<J> Scheduler<J> {
     /// A thread has finished a job and is still attached.
     pub fn finished(&mut self, me: ThreadId, times: JobTimes, now: Instant) -> (Order<J>, Option<Summons>) {
         let waited = self.crew.end_job(me);
-        // That a client is slow says nothing about the application.
-        self.regime.observe(JobTimes { blocked: times.blocked.saturating_sub(waited) });
+        // Where another thread wants the interpreter, waiting for it looks like blocking.
+        let contended = self.policy.exclusive && (self.crew.attaching() > 0 || self.crew.holds_interpreter());
+        if !(contended && self.regime.is_fast()) {
+            // That a client is slow says nothing about the application.
+            self.regime.observe(JobTimes { blocked: times.blocked.saturating_sub(waited) });
+        }
         if let Leader::Vacant { left_by, since } = self.leader
             && left_by == me
             && (now.duration_since(since) >= self.policy.slice || !self.regime.is_fast())
         {
             return (self.lead(me), None);
+        }
+        if self.leaves_jobs_to_leader() {
+            return self.rest(me);
         }
         match self.jobs.pop_front() {
             Some(job) => {
@@ -222,6 +229,12 @@ impl<J> Scheduler<J> {
             }
             None => self.rest(me),
         }
+    }
+
+    /// In the fast regime jobs are the leader's: a second thread that goes on taking them only keeps the interpreter from
+    /// whoever runs or waits for it.
+    fn leaves_jobs_to_leader(&self) -> bool {
+        self.policy.exclusive && self.regime.is_fast() && matches!(self.leader, Leader::Thread(_))
     }
 
     /// A running thread has to wait for its client. It is detached from the interpreter.
@@ -398,7 +411,8 @@ impl<J> Scheduler<J> {
         }
         self.crew.park(me);
         let take_over = self.leader == Leader::Watchdog && self.wants_thread_to_lead();
-        (Order::Park, take_over.then_some(Summons::Leader))
+        let jobs_are_free = self.leaves_jobs_to_leader() && self.plan() != Plan::Nothing;
+        (Order::Park, (take_over || jobs_are_free).then_some(Summons::Leader))
     }
 
     /// Stopped, and every job has ended.

@@ -85,6 +85,8 @@ struct Look {
     suspect: Suspect,
     at: Instant,
     cpu: Duration,
+    /// CPU time at the first look at the same job, if this is not the first.
+    cpu_at_first: Option<Duration>,
 }
 
 impl Watch {
@@ -107,7 +109,11 @@ impl Watch {
     }
 
     fn suspect<I: Interpreter, R: Reactor>(&mut self, pool: &Arc<Pool<I, R>>, suspect: Suspect) {
-        let look = Look { suspect, at: now(), cpu: cpu_of(pool, suspect.thread) };
+        let mut look = Look { suspect, at: now(), cpu: cpu_of(pool, suspect.thread), cpu_at_first: None };
+        look.cpu_at_first = match self.seen {
+            Some(before) if before.suspect == suspect => before.cpu_at_first.or(Some(before.cpu)),
+            _ => None,
+        };
         let finding = self.seen.replace(look).and_then(|before| before.compare(&look));
         let Some(mut finding) = finding else { return pool.watchdog.nap(SECOND_LOOK) };
         if finding == Finding::Blocked && is_kept_from_running(pool, suspect.thread) {
@@ -136,6 +142,12 @@ impl Watch {
 }
 
 impl Look {
+    /// CPU time that the suspect's present job has used since it was first looked at. Wall time would count what other
+    /// processes took from it.
+    fn computed(&self) -> Duration {
+        self.cpu_at_first.map_or(Duration::ZERO, |first| self.cpu.saturating_sub(first))
+    }
+
     /// What the suspect of a later look has done since this one; `None`: that takes another look.
     fn compare(&self, later: &Self) -> Option<Finding> {
         if self.suspect.thread != later.suspect.thread {
@@ -148,7 +160,7 @@ impl Look {
         } else if self.suspect != later.suspect && wall.saturating_sub(cpu) >= SECOND_LOOK {
             // It was off its processor at times, but perhaps before what it does now.
             None
-        } else if later.at.duration_since(later.suspect.since) > PATIENCE_FOR_COMPUTING {
+        } else if later.computed() > PATIENCE_FOR_COMPUTING {
             Some(Finding::ComputingLong)
         } else {
             Some(Finding::Computing)
