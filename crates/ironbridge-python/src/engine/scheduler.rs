@@ -208,8 +208,7 @@ impl<J> Scheduler<J> {
     pub fn finished(&mut self, me: ThreadId, times: JobTimes, now: Instant) -> (Order<J>, Option<Summons>) {
         let waited = self.crew.end_job(me);
         // Where another thread wants the interpreter, waiting for it looks like blocking.
-        let contended = self.policy.exclusive && (self.crew.attaching() > 0 || self.crew.holds_interpreter());
-        if !(contended && self.regime.is_fast()) {
+        if !(self.is_contended() && self.regime.is_fast()) {
             // That a client is slow says nothing about the application.
             self.regime.observe(JobTimes { blocked: times.blocked.saturating_sub(waited) });
         }
@@ -229,6 +228,11 @@ impl<J> Scheduler<J> {
             }
             None => self.rest(me),
         }
+    }
+
+    /// Whether a thread runs, or waits for the interpreter, that is not known to sleep.
+    fn is_contended(&self) -> bool {
+        self.policy.exclusive && (self.crew.attaching() > 0 || self.crew.holds_interpreter())
     }
 
     /// In the fast regime jobs are the leader's: a second thread that goes on taking them only keeps the interpreter from
@@ -289,7 +293,10 @@ impl<J> Scheduler<J> {
         // One that waits for the interpreter is blocked too, but not by what the application does.
         if finding == Finding::Blocked && suspect.job.is_some() {
             self.crew.set_blocked(suspect.thread, true);
-            self.regime.observe(JobTimes::blocked_so_far());
+            // Unless another thread has or wants the interpreter: then it may be that which it waits for.
+            if !self.is_contended() {
+                self.regime.observe(JobTimes::blocked_so_far());
+            }
         }
         match self.call_leader() {
             Some(summons) => Verdict::Summon(summons),
