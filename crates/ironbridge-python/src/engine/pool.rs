@@ -135,7 +135,8 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
         me: ThreadId,
         mut done: impl FnMut(&mut Context<'_>, WaitBy) -> Poll<T>,
     ) -> T {
-        let mut by = self.books().begin_wait(me, now());
+        let (mut by, summons) = self.books().begin_wait(me, now());
+        self.follow(summons);
         let value = loop {
             match by {
                 WaitBy::Parking => break Self::park_until(done),

@@ -33,6 +33,10 @@ pub struct Scheduler<J> {
     /// The leader has not looked at I/O since it became leader.
     fresh: bool,
     departures: u64,
+    /// The job that keeps others waiting and that the watchdog was told to look at.
+    asked_about: Option<u64>,
+    /// A point in time before everything else.
+    origin: Instant,
     crew: Crew,
     jobs: VecDeque<J>,
     regime: Regime,
@@ -72,6 +76,8 @@ impl<J> Scheduler<J> {
             policy,
             leader: Leader::Vacant { left_by: 0, since: now },
             fresh: false,
+            asked_about: None,
+            origin: now,
             departures: 0,
             crew: Crew::new(policy.threads),
             jobs: VecDeque::new(),
@@ -120,7 +126,7 @@ impl<J> Scheduler<J> {
             (Leader::Watchdog, Plan::RunInline) | (_, Plan::SummonHelper) => {
                 (Turn::Stay, self.summon(Assignment::Attach))
             }
-            _ => (Turn::Stay, None),
+            _ => (Turn::Stay, self.ask_about_holder()),
         }
     }
 
@@ -207,6 +213,7 @@ impl<J> Scheduler<J> {
     /// A thread has finished a job and is still attached.
     pub fn finished(&mut self, me: ThreadId, times: JobTimes, now: Instant) -> (Order<J>, Option<Summons>) {
         let waited = self.crew.end_job(me);
+        let was_fast = self.regime.is_fast();
         // Where another thread wants the interpreter, waiting for it looks like blocking.
         if !(self.is_contended() && self.regime.is_fast()) {
             // That a client is slow says nothing about the application.
@@ -224,7 +231,9 @@ impl<J> Scheduler<J> {
         match self.jobs.pop_front() {
             Some(job) => {
                 self.crew.begin_job(me);
-                (Order::Run(job), None)
+                // Jobs that waited for their turn in the fast regime need not wait any more.
+                let turned_slow = was_fast && !self.regime.is_fast();
+                (Order::Run(job), if turned_slow { self.pass_on() } else { None })
             }
             None => self.rest(me),
         }
@@ -242,13 +251,14 @@ impl<J> Scheduler<J> {
     }
 
     /// A running thread has to wait for its client. It is detached from the interpreter.
-    pub fn begin_wait(&mut self, me: ThreadId, now: Instant) -> WaitBy {
+    pub fn begin_wait(&mut self, me: ThreadId, now: Instant) -> (WaitBy, Option<Summons>) {
         self.crew.begin_wait(me, now);
         if self.is_led() {
-            return WaitBy::Parking;
+            // Jobs may have waited for this thread to finish; now it does not hold the interpreter any more.
+            return (WaitBy::Parking, self.pass_on());
         }
         self.leader = Leader::Waiting(me);
-        WaitBy::Leading
+        (WaitBy::Leading, None)
     }
 
     /// The wait that [`Scheduler::begin_wait`] began is over. `true`: the reactor has lost its driver.
@@ -270,6 +280,12 @@ impl<J> Scheduler<J> {
     pub fn inspect(&self, now: Instant, patience: Duration) -> Verdict {
         match self.leader {
             Leader::Watchdog => Verdict::Lead,
+            Leader::Thread(_) => match self.waited_for() {
+                Some((thread, job)) => {
+                    Verdict::Suspect(Suspect { thread, job: Some(job), since: self.origin })
+                }
+                None => Verdict::Fine,
+            },
             Leader::Vacant { .. } if self.is_over() => Verdict::Over,
             Leader::Vacant { left_by, since } if now.duration_since(since) >= patience => {
                 let suspect = |job| Verdict::Suspect(Suspect { thread: left_by, job, since });
@@ -297,6 +313,12 @@ impl<J> Scheduler<J> {
             if !self.is_contended() {
                 self.regime.observe(JobTimes::blocked_so_far());
             }
+        }
+        if finding == Finding::ComputingLong {
+            self.crew.set_long(suspect.thread);
+        }
+        if self.is_led() {
+            return Verdict::Summon(Summons::Leader);
         }
         match self.call_leader() {
             Some(summons) => Verdict::Summon(summons),
@@ -347,7 +369,7 @@ impl<J> Scheduler<J> {
             Plan::Nothing
         } else if self.may_run_inline() {
             Plan::RunInline
-        } else if self.crew.attaching() >= enough {
+        } else if self.crew.attaching() >= enough || self.waited_for().is_some() {
             Plan::Nothing
         } else if self.crew.has_spare() {
             Plan::SummonHelper
@@ -375,8 +397,21 @@ impl<J> Scheduler<J> {
         match (self.plan(), self.leader) {
             (Plan::SummonHelper, _) => self.summon(Assignment::Attach),
             (Plan::RunInline | Plan::WorkToo, Leader::Thread(_)) => Some(Summons::Leader),
-            _ => None,
+            _ => self.ask_about_holder(),
         }
+    }
+
+    /// The thread, and its job, that jobs in the queue wait for. In the fast regime a second thread would only fight it for the
+    /// interpreter; the leader goes on when it has finished, unless the watchdog finds that it sleeps or takes long.
+    fn waited_for(&self) -> Option<(ThreadId, u64)> {
+        let waits = self.leaves_jobs_to_leader() && self.crew.attaching() == 0 && !self.jobs.is_empty();
+        if waits { self.crew.holder() } else { None }
+    }
+
+    /// Has the watchdog look at the thread that jobs wait for, once for each of its jobs.
+    fn ask_about_holder(&mut self) -> Option<Summons> {
+        let (_, job) = self.waited_for()?;
+        (self.asked_about.replace(job) != Some(job)).then_some(Summons::Watchdog)
     }
 
     fn summon(&mut self, assignment: Assignment) -> Option<Summons> {
@@ -419,7 +454,10 @@ impl<J> Scheduler<J> {
         self.crew.park(me);
         let take_over = self.leader == Leader::Watchdog && self.wants_thread_to_lead();
         let jobs_are_free = self.leaves_jobs_to_leader() && self.plan() != Plan::Nothing;
-        (Order::Park, (take_over || jobs_are_free).then_some(Summons::Leader))
+        if take_over || jobs_are_free {
+            return (Order::Park, Some(Summons::Leader));
+        }
+        (Order::Park, self.ask_about_holder())
     }
 
     /// Stopped, and every job has ended.

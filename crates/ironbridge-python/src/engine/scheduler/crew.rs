@@ -42,6 +42,8 @@ pub(super) struct Stint {
     pub(super) job: u64,
     /// Known to sleep: it does not hold the interpreter.
     blocked: bool,
+    /// Known to compute for long: others get their turns at the interpreter meanwhile.
+    long: bool,
     waiting_since: Option<Instant>,
     /// Time spent waiting for the client.
     waited: Duration,
@@ -90,6 +92,21 @@ impl Crew {
     /// Whether a thread is attached and runs a job, as far as is known.
     pub(super) fn holds_interpreter(&self) -> bool {
         self.running > self.blocked
+    }
+
+    /// A thread that runs a job and is known neither to sleep nor to compute for long, and its job.
+    pub(super) fn holder(&self) -> Option<(ThreadId, u64)> {
+        self.phases.iter().enumerate().find_map(|(id, phase)| match phase {
+            Phase::Running(stint) if !stint.blocked && !stint.long => Some((id, stint.job)),
+            _ => None,
+        })
+    }
+
+    /// The thread's present job is found to compute for long.
+    pub(super) fn set_long(&mut self, id: ThreadId) {
+        if let Phase::Running(stint) = &mut self.phases[id] {
+            stint.long = true;
+        }
     }
 
     /// Whether no thread has a job or is about to take one.
@@ -193,8 +210,13 @@ impl Crew {
 
     pub(super) fn begin_job(&mut self, id: ThreadId) {
         let job = self.job_count;
-        self.phases[id] =
-            Phase::Running(Stint { job, blocked: false, waiting_since: None, waited: Duration::ZERO });
+        self.phases[id] = Phase::Running(Stint {
+            job,
+            blocked: false,
+            long: false,
+            waiting_since: None,
+            waited: Duration::ZERO,
+        });
         self.running += 1;
         self.job_count += 1;
     }

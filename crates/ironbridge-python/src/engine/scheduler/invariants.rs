@@ -347,13 +347,15 @@ impl World {
 
     fn begin_wait(&mut self, id: ThreadId) {
         let Thread::Running { job, .. } = self.threads[id] else { return };
-        self.threads[id] = match self.books.begin_wait(id, self.now) {
+        let (by, summons) = self.books.begin_wait(id, self.now);
+        self.threads[id] = match by {
             WaitBy::Leading => {
                 self.look = true;
                 Thread::WaitLeading { job }
             }
             WaitBy::Parking => Thread::WaitParked { job },
         };
+        self.follow(summons);
     }
 
     fn end_wait(&mut self, id: ThreadId) {

@@ -209,7 +209,7 @@ fn rule_5_blocking_turns_the_regime_slow_and_waiting_for_clients_does_not() {
         books.push(1).unwrap();
         books.turn();
         run_inline(books, 0, now);
-        assert_eq!(books.begin_wait(0, now), WaitBy::Leading);
+        assert_eq!(books.begin_wait(0, now), (WaitBy::Leading, None));
         assert!(books.end_wait(0, now + wait));
         books.finished(0, blocked, now + wait + SLICE);
         books.turn();
@@ -283,7 +283,7 @@ fn rule_8_a_thread_that_waits_for_its_client_leads_if_nobody_does() {
     let (mut books, now) = led(2);
     books.push(1).unwrap();
     run_inline(&mut books, 0, now);
-    assert_eq!(books.begin_wait(0, now), WaitBy::Leading);
+    assert_eq!(books.begin_wait(0, now), (WaitBy::Leading, None));
     assert_eq!(books.turn(), (Turn::Stay, None));
     assert!(books.end_wait(0, now), "the watchdog has to be told");
     assert!(!books.is_led());
@@ -295,7 +295,7 @@ fn rule_8_a_thread_that_waits_hands_the_lead_over_when_jobs_come() {
     let (mut books, now) = led(2);
     books.push(1).unwrap();
     run_inline(&mut books, 0, now);
-    assert_eq!(books.begin_wait(0, now), WaitBy::Leading);
+    assert_eq!(books.begin_wait(0, now), (WaitBy::Leading, None));
     books.push(2).unwrap();
     assert_eq!(books.turn(), (Turn::Leave, None));
     assert_eq!(books.hand_over(0), (WaitBy::Parking, Some(Summons::Spawn(1))));
