@@ -73,6 +73,15 @@ def _one(path: str, *fields: str) -> tuple[Request, ...]:
     return (Request("all", get(path, *fields)),)
 
 
+def _varied(path: str) -> tuple[Request, ...]:
+    """Requests that differ in their first and last header lines, as those of many clients behind one proxy do."""
+    fields = list(_BROWSER)
+    return tuple(
+        Request(f"{number}", get(path, fields[0] + f" ({number})", *fields[1:], f"X-Number: {number}"))
+        for number in range(32)
+    )
+
+
 def _mixed(connections: int) -> Load:
     instant = Request("instant", get("/plaintext"), weight=9)
     return Load((instant, Request("slow", get("/sleep/50"))), connections)
@@ -82,6 +91,7 @@ ROWS = (
     Row("hello", "Hello", _TARGET, Load(_one("/plaintext"))),
     # With Content-Type and Content-Length ten.
     Row("headers", "20 request, 10 response headers, 1 KB", _TARGET, Load(_one("/headers/8", *_BROWSER))),
+    Row("varied", "The same, other header lines each time", _TARGET, Load(_varied("/headers/8"))),
     Row("post", "POST 10 KB, echoed", _TARGET, Load((Request("all", post("/echo", b"x" * 10_240)),))),
     Row("megabyte", "1 MB response", _TARGET, Load(_one("/bytes/1048576"))),
     Row("flask", "Flask JSON", "app:app", Load(_one("/json"))),

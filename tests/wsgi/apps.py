@@ -858,14 +858,16 @@ def input_until_error(environ: Environ, start_response: StartResponse) -> list[b
 
 
 def keep_input(environ: Environ, start_response: StartResponse) -> list[bytes]:
-    _kept[_query(environ)["key"]] = environ["wsgi.input"]
+    query = _query(environ)
+    _kept[query["key"]] = environ if query.get("what") == "environ" else environ["wsgi.input"]
     return hello(environ, start_response)
 
 
 def read_kept_input(environ: Environ, start_response: StartResponse) -> list[bytes]:
     query = _query(environ)
+    kept = _kept[query["key"]]
     try:
-        _call(_kept[query["key"]], query["call"])
+        _call(kept["wsgi.input"] if isinstance(kept, dict) else kept, query["call"])
     except Exception as error:
         return _json(start_response, type(error).__name__)
     return _json(start_response, None)

@@ -62,6 +62,41 @@ def test_every_request_has_an_environ_of_its_own(site: Site) -> None:
         }  # fmt: skip
 
 
+AGAIN: list[bytes] = [
+    get("/environ_dump?a=b"),
+    get("/environ_dump?a=b"),
+    get("/environ_dump?a=b"),
+    get("/environ_dump/other"),
+    request("DELETE", "/environ_dump/other"),
+    get("/environ_dump?c=%20"),
+    request("GET", "http://elsewhere.example/environ_dump"),
+    get("/environ_dump", ("X-More", "1")),
+    get("/environ_dump", ("X-More", "2")),
+    post("/environ_dump", b"first"),
+    post("/environ_dump", b"other"),
+    post("/environ_dump", b"third"),
+    get("/environ_dump"),
+    get("/environ_dump", ("Connection", "keep-alive")),
+    get("/environ_dump", ("Connection", "keep-alive")),
+    request("GET", "/environ_dump", ("Connection", "keep-alive"), version="HTTP/1.0"),
+]
+"""Requests of one connection whose header lines are partly those of the one before."""
+
+
+@uses("environ_dump")
+def test_header_lines_that_come_again_make_the_environ_that_they_made_before(site: Site) -> None:
+    connection = site.connect()
+    for data in AGAIN:
+        connection.send(data)
+        environ = body_json(connection.response())["environ"]
+        assert _comparable(environ) == _comparable(_environ(site, data)), data
+
+
+def _comparable(environ: dict[str, Any]) -> dict[str, Any]:
+    """What two requests can have in common: another connection has another port, other objects have other addresses."""
+    return {name: value for name, value in environ.items() if name != "REMOTE_PORT" and " at 0x" not in str(value)}
+
+
 @uses("environ_dump")
 def test_nothing_of_the_process_s_environment_is_in_it(site: Site) -> None:
     environ = _environ(site, get("/environ_dump"))

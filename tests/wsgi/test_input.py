@@ -169,6 +169,19 @@ def test_input_raises_value_error_after_the_end_of_the_request(site: Site, call:
     assert site.json("read_kept_input", call=call) == "ValueError"
 
 
+@pytest.mark.parametrize("what", ["wsgi.input", "environ"])
+@uses("keep_input")
+def test_input_of_a_request_without_a_body_raises_value_error_after_the_end_too(site: Site, what: str) -> None:
+    connection = site.connect()
+    # The third request with the same header lines is the first that a remembered environ serves.
+    for number in range(4):
+        connection.send(get(site.target(what=what, key=f"{site.key}-{number}")))
+        assert connection.response().status == 200
+        assert site.json("read_kept_input", call="read:-1", key=f"{site.key}-{number}") == "ValueError"
+    connection.send(get(site.target("input_calls", calls="read:-1")))
+    assert body_json(connection.response())["results"] == [""], "the next request's own input reads as empty"
+
+
 @pytest.mark.parametrize("how", ["read", "readline", "readlines", "iter"])
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @uses("input_until_error")

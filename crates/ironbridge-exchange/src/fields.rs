@@ -1,6 +1,14 @@
 //! Header lines (RFC 9110 section 5: "fields") in the order and spelling of whoever wrote them.
 
-use bytes::Bytes;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::kept::Kept;
 
 /// Where one header line lies in its buffer. Offsets are in bytes from the buffer's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +23,22 @@ pub struct FieldLine {
     pub value_len: u32,
 }
 
-/// An ordered list of header lines over one shared buffer.
+/// An ordered list of header lines over one buffer.
 ///
-/// Cloning shares the buffer. Names keep their spelling; [`Fields::get`] compares without case.
-#[derive(Debug, Clone, Default)]
+/// Cloning shares everything. Names keep their spelling; [`Fields::get`] compares without case.
+///
+/// Clients that keep a connection often send the same lines again and again. Where a front end notices, it hands out clones
+/// of one list: see [`Fields::is_repeated`].
+#[derive(Clone)]
 pub struct Fields {
-    raw: Bytes,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    raw: Box<[u8]>,
     lines: Vec<FieldLine>,
+    repeated: AtomicBool,
+    kept: Kept,
 }
 
 impl Fields {
@@ -29,23 +46,28 @@ impl Fields {
     ///
     /// # Panics
     /// Iterating panics when a line points outside `raw`.
-    pub fn new(raw: Bytes, lines: Vec<FieldLine>) -> Self {
-        Self { raw, lines }
+    pub fn new(raw: impl Into<Box<[u8]>>, lines: Vec<FieldLine>) -> Self {
+        let (raw, repeated) = (raw.into(), AtomicBool::new(false));
+        Self { shared: Arc::new(Shared { raw, lines, repeated, kept: Kept::default() }) }
     }
 
     /// How many lines there are.
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.shared.lines.len()
     }
 
     /// Whether there is no line at all.
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.shared.lines.is_empty()
     }
 
     /// The lines as `(name, value)` byte slices, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> + Clone {
-        self.lines.iter().map(|line| (self.slice(line.name_start, line.name_len), self.value(line)))
+        let Shared { raw, lines, .. } = &*self.shared;
+        let slice = |start: u32, len: u32| &raw[start as usize..start as usize + len as usize];
+        lines
+            .iter()
+            .map(move |line| (slice(line.name_start, line.name_len), slice(line.value_start, line.value_len)))
     }
 
     /// The value of the first line called `name` (any case).
@@ -58,17 +80,45 @@ impl Fields {
         self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
     }
 
-    /// The buffer that the lines point into.
-    pub fn raw(&self) -> &Bytes {
-        &self.raw
+    /// The buffer that the lines point into: the header block as it came.
+    pub fn raw(&self) -> &[u8] {
+        &self.shared.raw
     }
 
-    fn value(&self, line: &FieldLine) -> &[u8] {
-        self.slice(line.value_start, line.value_len)
+    /// A connection has sent the same block again. From now on it pays to keep what is made of it.
+    pub fn repeat(&self) -> Self {
+        self.shared.repeated.store(true, Ordering::Relaxed);
+        self.clone()
     }
 
-    fn slice(&self, start: u32, len: u32) -> &[u8] {
-        &self.raw[start as usize..start as usize + len as usize]
+    /// Whether one connection has sent this block more than once, with the same version of HTTP.
+    pub fn is_repeated(&self) -> bool {
+        self.shared.repeated.load(Ordering::Relaxed)
+    }
+
+    /// What an adapter keeps with a repeated block. All of its clones belong to one connection.
+    pub fn kept(&self) -> &Kept {
+        &self.shared.kept
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, value)| (Escaped(name), Escaped(value)))).finish()
+    }
+}
+
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Debug for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self::new([], Vec::new())
     }
 }
 
@@ -78,7 +128,7 @@ mod tests {
 
     #[test]
     fn lines_keep_order_and_spelling_and_are_found_in_any_case() {
-        let raw = Bytes::from_static(b"X-One: 1\r\nset-COOKIE: a=b\r\nSet-Cookie:\r\n");
+        let raw = *b"X-One: 1\r\nset-COOKIE: a=b\r\nSet-Cookie:\r\n";
         let line = |name_start, name_len, value_start, value_len| FieldLine {
             name_start,
             name_len,
@@ -94,5 +144,15 @@ mod tests {
             fields.iter().map(|(n, _)| n).collect::<Vec<_>>(),
             [&b"X-One"[..], b"set-COOKIE", b"Set-Cookie"]
         );
+    }
+
+    #[test]
+    fn what_is_kept_with_a_repeated_block_is_found_by_its_clones() {
+        let first = Fields::new(*b"\r\n", Vec::new());
+        assert!(!first.is_repeated());
+        let second = first.repeat();
+        assert!(first.is_repeated() && second.is_repeated());
+        first.kept().keep("made of it");
+        assert_eq!(second.kept().get(), Some(&"made of it"));
     }
 }

@@ -12,8 +12,8 @@ use crate::{
 /// One request on its way to an application.
 #[derive(Debug)]
 pub struct Request {
-    /// Method, target, version and header lines.
-    pub head: Box<RequestHead>,
+    /// Method, target, version and header lines; shared with whoever writes the request down.
+    pub head: Arc<RequestHead>,
     /// The body, read ahead as far as the front end was told to.
     pub body: RequestBody,
     /// Who sent it.
@@ -26,7 +26,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Response {
     /// Status and header lines.
-    pub head: Box<ResponseHead>,
+    pub head: ResponseHead,
     /// The body.
     pub body: ResponseBody,
 }

@@ -61,7 +61,7 @@ pub struct ResponseHead {
     /// Three digits, 200 to 999 (1xx are not responses; see `EarlyHints`).
     pub status: u16,
     /// The reason phrase where it differs from the standard one for `status`.
-    pub reason: Option<Bytes>,
+    pub reason: Option<Box<[u8]>>,
     /// Header lines as the application wrote them.
     pub lines: HeaderBlock,
     /// Bytes of the body, where the application or adapter knows them.

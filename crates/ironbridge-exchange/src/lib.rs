@@ -4,8 +4,8 @@
 //! * [`fields`]: an ordered list of header lines over one buffer, spelled as they were written.
 //! * [`block`]: header lines on their way out, rendered.
 //! * [`body`]: what carries a body, in either direction; [`pipe`] is the bounded, two-sided kind.
-//! * [`target`]: a request target, taken apart.
-//! * [`peer`]: who speaks to us, and where.
+//! * [`target`]: a request target, taken apart. [`scan`]: what bytes may stand in names and values.
+//! * [`peer`]: who speaks to us, and where. [`kept`]: what adapters keep with such facts.
 //! * [`hints`]: 103 Early Hints on their way out.
 //! * [`handler`]: the one trait between a front end and an application.
 //!
@@ -17,8 +17,10 @@ pub mod fields;
 pub mod handler;
 pub mod head;
 pub mod hints;
+pub mod kept;
 pub mod peer;
 pub mod pipe;
+pub mod scan;
 pub mod target;
 
 pub use block::HeaderBlock;

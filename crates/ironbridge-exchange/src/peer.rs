@@ -1,10 +1,8 @@
 //! Who speaks to us, and on which of our addresses.
 
-use std::{
-    any::Any,
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-};
+use std::net::SocketAddr;
+
+use crate::kept::Kept;
 
 /// One end of a connection's addressing, TCP or unix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,19 +24,6 @@ pub struct Peer {
     pub local: Address,
     /// Whether the bytes came through TLS.
     pub secure: bool,
-    /// What an adapter keeps with the connection; see [`Peer::keep`].
-    pub kept: OnceLock<Arc<dyn Any + Send + Sync>>,
-}
-
-impl Peer {
-    /// What an adapter has kept with the connection.
-    pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.kept.get().and_then(|kept| Arc::clone(kept).downcast().ok())
-    }
-
-    /// Keeps what an adapter made of these facts, so that it is not made for each request. The first one stays.
-    pub fn keep<T: Any + Send + Sync>(&self, made: Arc<T>) -> Arc<T> {
-        let kept = self.kept.get_or_init(|| Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
-        Arc::clone(kept).downcast().unwrap_or(made)
-    }
+    /// What an adapter makes of these facts.
+    pub kept: Kept,
 }

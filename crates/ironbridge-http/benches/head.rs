@@ -5,7 +5,11 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ironbridge_http::gate::{head, limits::HeadLimits, minimal};
+use ironbridge_http::gate::{
+    head::{HeadReader, HeadStep},
+    limits::HeadLimits,
+    minimal::minimal_head,
+};
 
 const LIMITS: HeadLimits = HeadLimits { request_line: 8192, head: 65536, fields: 100 };
 
@@ -40,18 +44,16 @@ fn read_heads(criterion: &mut Criterion) {
     for (name, bytes) in [("hello", HELLO), ("twenty lines", TWENTY)] {
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(format!("read/{name}"), |bencher| {
-            bencher.iter(|| head::read_head(black_box(bytes), &mut 0, &LIMITS));
+            bencher.iter(|| HeadReader::default().read(black_box(bytes), &LIMITS));
+        });
+        group.bench_function(format!("read again/{name}"), |bencher| {
+            let mut reader = HeadReader::default();
+            bencher.iter(|| reader.read(black_box(bytes), &LIMITS));
         });
         group.bench_function(format!("read and write minimal/{name}"), |bencher| {
-            let mut out = Vec::with_capacity(256);
-            bencher.iter(|| {
-                out.clear();
-                if let Ok(head::HeadStep::Complete { head, .. }) =
-                    head::read_head(black_box(bytes), &mut 0, &LIMITS)
-                {
-                    minimal::minimal_head(&head, &mut out);
-                }
-                out.len()
+            bencher.iter(|| match HeadReader::default().read(black_box(bytes), &LIMITS) {
+                Ok(HeadStep::Complete { head, .. }) => minimal_head(&head).len(),
+                _ => 0,
             });
         });
     }

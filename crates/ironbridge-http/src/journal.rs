@@ -5,8 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use bytes::Bytes;
-use ironbridge_exchange::{Peer, RequestHead};
+use ironbridge_exchange::{Peer, RequestHead, Version};
 
 use crate::{
     access_log::{AccessLog, Outcome, Record, basic_user::basic_user},
@@ -27,7 +26,8 @@ pub struct Journal {
 #[derive(Debug)]
 pub struct Entry {
     journal: Arc<Journal>,
-    target: Bytes,
+    /// Unknown where the gate turned the request away.
+    head: Option<Arc<RequestHead>>,
     line: Option<Box<Line>>,
     status: u16,
     bytes: u64,
@@ -38,55 +38,28 @@ pub struct Entry {
 #[derive(Debug)]
 struct Line {
     peer: Arc<Peer>,
-    method: Bytes,
-    version: ironbridge_exchange::Version,
-    referer: Option<Bytes>,
-    user_agent: Option<Bytes>,
-    authorization: Option<Bytes>,
     time: SystemTime,
     begun: Instant,
 }
 
 impl Journal {
     /// Opens the entry of a request that has just arrived.
-    pub fn open(self: &Arc<Self>, head: &RequestHead, peer: &Arc<Peer>) -> Entry {
+    pub fn open(self: &Arc<Self>, head: &Arc<RequestHead>, peer: &Arc<Peer>) -> Entry {
         self.counters.request();
-        let line = self.access_log.as_ref().map(|_| {
-            let field = |name| head.fields.get(name).map(Bytes::copy_from_slice);
-            Box::new(Line {
-                peer: Arc::clone(peer),
-                method: head.method.clone(),
-                version: head.version,
-                referer: field("referer"),
-                user_agent: field("user-agent"),
-                authorization: field("authorization"),
-                time: SystemTime::now(),
-                begun: Instant::now(),
-            })
-        });
-        self.entry(head.target.clone(), line)
+        self.entry(Some(Arc::clone(head)), peer)
     }
 
     /// Opens the entry of a request that the gate turned away; little is known of it.
     pub fn open_refused(self: &Arc<Self>, refusal: Refusal, peer: &Arc<Peer>) -> Entry {
         self.counters.refusal(refusal.label());
-        let line = self.access_log.as_ref().map(|_| {
-            Box::new(Line {
-                peer: Arc::clone(peer),
-                method: Bytes::from_static(b"-"),
-                version: ironbridge_exchange::Version::Http11,
-                referer: None,
-                user_agent: None,
-                authorization: None,
-                time: SystemTime::now(),
-                begun: Instant::now(),
-            })
-        });
-        self.entry(Bytes::from_static(b"-"), line)
+        self.entry(None, peer)
     }
 
-    fn entry(self: &Arc<Self>, target: Bytes, line: Option<Box<Line>>) -> Entry {
-        Entry { journal: Arc::clone(self), target, line, status: CLIENT_LEFT, bytes: 0, complete: false }
+    fn entry(self: &Arc<Self>, head: Option<Arc<RequestHead>>, peer: &Arc<Peer>) -> Entry {
+        let line = self.access_log.is_some().then(|| {
+            Box::new(Line { peer: Arc::clone(peer), time: SystemTime::now(), begun: Instant::now() })
+        });
+        Entry { journal: Arc::clone(self), head, line, status: CLIENT_LEFT, bytes: 0, complete: false }
     }
 }
 
@@ -108,7 +81,7 @@ impl Entry {
 
     /// The request's target, escaped for logs.
     pub fn path(&self) -> impl std::fmt::Display {
-        self.target.escape_ascii()
+        self.head.as_ref().map_or(&b"-"[..], |head| &head.target).escape_ascii()
     }
 }
 
@@ -119,17 +92,19 @@ impl Drop for Entry {
             self.journal.counters.aborted();
         }
         let (Some(log), Some(line)) = (&self.journal.access_log, &self.line) else { return };
-        let user = line.authorization.as_deref().and_then(basic_user);
+        let head = self.head.as_deref();
+        let field = |name| head.and_then(|head| head.fields.get(name));
+        let user = field("authorization").and_then(basic_user);
         log.write(&Record {
             peer: &line.peer.remote,
             time: line.time,
-            method: &line.method,
-            target: &self.target,
-            version: line.version,
+            method: head.map_or(b"-", |head| &head.method),
+            target: head.map_or(b"-", |head| &head.target),
+            version: head.map_or(Version::Http11, |head| head.version),
             status: self.status,
             bytes: self.bytes,
-            referer: line.referer.as_deref(),
-            user_agent: line.user_agent.as_deref(),
+            referer: field("referer"),
+            user_agent: field("user-agent"),
             user: user.as_deref(),
             duration: line.begun.elapsed(),
             outcome: if self.complete { Outcome::Complete } else { Outcome::Aborted },

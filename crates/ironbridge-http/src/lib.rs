@@ -1,9 +1,9 @@
 //! Ironbridge's front end: bytes in, [`ironbridge_exchange::Request`] out, and back.
 //!
 //! A connection's way through here: a [`listener`] accepts a [`stream`] and the [`server`] makes a task of it; in the
-//! [`connection`] the [`gate`] stands before hyper; [`inbound`] reads the request's body ahead; the layers of the
-//! [`stack`] and then the application answer; [`outbound`] hands the response's body to hyper, and the [`journal`]
-//! writes it all down ([`access_log`], [`counters`]). [`deadline`] keeps everybody's time.
+//! [`connection`] the [`gate`] stands before hyper. The connection's service is [`answer`]: [`inbound`] reads the request's
+//! body ahead; the layers of the [`stack`] and then the application answer; [`outbound`] hands a streamed body to hyper,
+//! and the [`journal`] writes it all down ([`access_log`], [`counters`]). [`deadline`] keeps everybody's time.
 //!
 //! * [`options`] as typed, [`config`] as parsed.
 //! * [`health`], [`plain`], [`date`], [`reason`]: what the server says itself.
@@ -11,6 +11,7 @@
 //! This crate must never know Python or processes.
 
 pub mod access_log;
+pub mod answer;
 pub mod config;
 pub mod connection;
 pub mod counters;

@@ -1,4 +1,4 @@
-//! A response's body on its way to hyper: length checked, client's departure noticed, end reported.
+//! A streamed response's body on its way to hyper: length checked, client's departure noticed, end reported.
 
 use std::{
     io,
@@ -15,10 +15,21 @@ use crate::{gate::lane::Lane, inbound::Pump, journal::Entry};
 
 /// What hyper pulls a response's bytes from.
 #[derive(Debug)]
-pub struct Outbound {
-    source: Source,
+pub enum Outbound {
+    /// Nothing that hyper would know of: the gate has the whole response.
+    Elsewhere,
+    /// The application, as it makes them.
+    Stream(Box<Stream>),
+}
+
+/// A body that is still being made.
+#[derive(Debug)]
+pub struct Stream {
+    receiver: pipe::Receiver,
     /// Bytes that the head promised and that are still owed; `None` where it promised nothing.
     owed: Option<u64>,
+    /// More came than was promised; what was promised has been passed on.
+    overpaid: bool,
     /// Why the response breaks off, once what came before has been flushed.
     broken: Option<&'static str>,
     /// Feeds the application the rest of its request meanwhile.
@@ -27,60 +38,44 @@ pub struct Outbound {
     entry: Entry,
 }
 
-/// Where a body's bytes come from.
-#[derive(Debug)]
-pub enum Source {
-    /// Nowhere.
-    Empty,
-    /// Memory.
-    Bytes(Bytes),
-    /// A file of so many bytes: hyper is given as many placeholders, and the gate sends the real ones.
-    File(u64),
-    /// The application, as it makes them.
-    Stream(pipe::Receiver),
-}
-
 impl Outbound {
     /// A body of which the head promised `length` bytes, if it promised anything.
-    pub fn new(
-        source: Source,
+    pub fn stream(
+        receiver: pipe::Receiver,
         length: Option<u64>,
         pump: Option<Pump>,
         lane: Arc<Lane>,
         entry: Entry,
     ) -> Self {
-        let has = match &source {
-            Source::Empty => Some(0),
-            Source::Bytes(bytes) => Some(bytes.len() as u64),
-            Source::File(len) => Some(*len),
-            Source::Stream(_) => None,
-        };
-        Self { source, owed: length.or(has), broken: None, pump, lane, entry }
+        let (owed, overpaid, broken) = (length, false, None);
+        Self::Stream(Box::new(Stream { receiver, owed, overpaid, broken, pump, lane, entry }))
     }
+}
 
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, pipe::PipeError>>> {
-        match &mut self.source {
-            Source::Empty => Poll::Ready(None),
-            Source::Bytes(_) => {
-                let Source::Bytes(bytes) = std::mem::replace(&mut self.source, Source::Empty) else {
-                    unreachable!("just matched")
-                };
-                Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
-            }
-            Source::File(left) => {
-                if *left == 0 {
-                    return Poll::Ready(None);
-                }
-                let size = (PLACEHOLDER.len() as u64).min(*left);
-                *left -= size;
-                Poll::Ready(Some(Ok(Bytes::from_static(&PLACEHOLDER[..size as usize]))))
-            }
-            Source::Stream(receiver) => {
-                let (poll, waker) = receiver.poll_chunk(cx);
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-                poll
+impl Stream {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(why) = self.broken {
+            return Poll::Ready(Some(Err(io::Error::other(why))));
+        }
+        if let Some(pump) = &mut self.pump
+            && pump.poll(cx).is_ready()
+        {
+            self.pump = None;
+        }
+        if self.overpaid {
+            return self.at_end(cx);
+        }
+        let (poll, waker) = self.receiver.poll_chunk(cx);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        match poll {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => self.at_end(cx),
+            Poll::Ready(Some(Ok(chunk))) => Poll::Ready(Some(Ok(Frame::data(self.pay(chunk))))),
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(path = %self.entry.path(), %error, "a response broke off");
+                self.fail(cx, "the response broke off")
             }
         }
     }
@@ -94,7 +89,7 @@ impl Outbound {
                     "the application sent more than its Content-Length; the rest is cut off"
                 );
                 chunk.truncate(usize::try_from(*owed).unwrap_or(usize::MAX));
-                self.source = Source::Empty;
+                self.overpaid = true;
             }
             *owed -= chunk.len() as u64;
         }
@@ -135,46 +130,21 @@ impl Body for Outbound {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let this = self.get_mut();
-        if let Some(why) = this.broken {
-            return Poll::Ready(Some(Err(io::Error::other(why))));
-        }
-        if let Some(pump) = &mut this.pump
-            && pump.poll(cx).is_ready()
-        {
-            this.pump = None;
-        }
-        match this.poll_source(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => this.at_end(cx),
-            Poll::Ready(Some(Ok(chunk))) => {
-                let chunk = this.pay(chunk);
-                if this.is_end_stream() {
-                    this.entry.complete();
-                }
-                Poll::Ready(Some(Ok(Frame::data(chunk))))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                tracing::debug!(path = %this.entry.path(), %error, "a response broke off");
-                this.fail(cx, "the response broke off")
-            }
+        match self.get_mut() {
+            Self::Elsewhere => Poll::Ready(None),
+            Self::Stream(stream) => stream.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Empty => self.owed.unwrap_or(0) == 0 && self.broken.is_none(),
-            Source::Bytes(bytes) => bytes.is_empty() && self.owed == Some(0),
-            Source::File(left) => *left == 0 && self.owed == Some(0),
-            // The application must be asked for its end even when it has paid all it owed.
-            Source::Stream(_) => false,
-        }
+        // An application must be asked for its end even when it has paid all that it owed.
+        matches!(self, Self::Elsewhere)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.owed.map_or_else(SizeHint::default, SizeHint::with_exact)
+        match self {
+            Self::Elsewhere => SizeHint::with_exact(0),
+            Self::Stream(stream) => stream.owed.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
     }
 }
-
-/// What hyper counts while the kernel sends a file.
-static PLACEHOLDER: [u8; 256 * 1024] = [0; 256 * 1024];

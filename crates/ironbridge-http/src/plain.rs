@@ -14,7 +14,7 @@ pub fn response(status: u16, lines: &[(&str, &str)]) -> Response {
         block.push(name.as_bytes(), value.as_bytes());
     }
     let head = ResponseHead { status, reason: None, lines: block, content_length: Some(text.len() as u64) };
-    Response { head: Box::new(head), body: ResponseBody::Bytes(Bytes::from(text)) }
+    Response { head, body: ResponseBody::Bytes(Bytes::from(text)) }
 }
 
 /// The answer to a request that the gate turned away.

@@ -4,14 +4,14 @@ use std::{
     future::poll_fn,
     io,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Poll,
     time::Duration,
 };
 
-use ironbridge_exchange::{Handler, Peer, peer::Address};
+use ironbridge_exchange::{Handler, Peer, kept::Kept, peer::Address};
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -130,7 +130,7 @@ impl<H: Handler> Entrance<H> {
             remote,
             local,
             secure: false,
-            kept: OnceLock::new(),
+            kept: Kept::default(),
         };
         self.census.open.fetch_add(1, Ordering::AcqRel);
         let seat = Seat { _open: self.front.journal.counters.connection(), census: Arc::clone(&self.census) };

@@ -10,7 +10,7 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 
 use ironbridge_http::gate::{
     chunked::{ChunkedTracker, Piece},
-    head::{HeadStep, ParsedHead, Persistence, read_head},
+    head::{HeadReader, HeadStep, ParsedHead, Persistence},
     limits::HeadLimits,
     refusal::Refusal,
 };
@@ -93,7 +93,7 @@ fn read_limits(numbers: &str) -> HeadLimits {
 
 /// What becomes of `input` when it arrives in pieces that end at `ends`, written like an expectation.
 fn outcome(input: &[u8], ends: Vec<usize>, limits: &HeadLimits) -> String {
-    let mut reader = Reader { at: 0, scanned: 0, body: None, seen: String::new() };
+    let mut reader = Reader { at: 0, heads: HeadReader::default(), body: None, seen: String::new() };
     for end in ends {
         if let Err(refusal) = reader.read(&input[..end], limits) {
             let _ = writeln!(reader.seen, "refuse {} {}", refusal.status(), refusal.label());
@@ -108,7 +108,7 @@ fn outcome(input: &[u8], ends: Vec<usize>, limits: &HeadLimits) -> String {
 
 struct Reader {
     at: usize,
-    scanned: usize,
+    heads: HeadReader,
     body: Option<Body>,
     seen: String,
 }
@@ -123,7 +123,7 @@ impl Reader {
         while self.at < input.len() {
             let bytes = &input[self.at..];
             match &mut self.body {
-                None => match read_head(bytes, &mut self.scanned, limits)? {
+                None => match self.heads.read(bytes, limits)? {
                     HeadStep::Partial => break,
                     HeadStep::Complete { head, consumed } => {
                         self.at += consumed;

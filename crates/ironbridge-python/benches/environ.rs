@@ -93,7 +93,7 @@ fn request(target: &'static str, lines: &'static str) -> Request {
         framing: BodyFraming::None,
     };
     Request {
-        head: Box::new(head),
+        head: Arc::new(head),
         body: RequestBody::Empty,
         peer: Arc::new(Peer {
             connection: 1,
@@ -120,7 +120,7 @@ fn fields(lines: &'static str) -> Fields {
         field
     };
     let laid = lines.split_inclusive('\n').map(lay).collect();
-    Fields::new(Bytes::from_static(lines.as_bytes()), laid)
+    Fields::new(lines.as_bytes(), laid)
 }
 
 const OPTIONS: PythonOptions = PythonOptions {

@@ -11,7 +11,7 @@ pub fn response(status: u16, text: &'static str, line: Option<(&str, &str)>) -> 
         lines.push(name.as_bytes(), value.as_bytes());
     }
     let head = ResponseHead { status, reason: None, lines, content_length: Some(text.len() as u64) };
-    Response { head: Box::new(head), body: ResponseBody::Bytes(Bytes::from_static(text.as_bytes())) }
+    Response { head, body: ResponseBody::Bytes(Bytes::from_static(text.as_bytes())) }
 }
 
 /// The application failed. Its traceback is for the log, not for the client.

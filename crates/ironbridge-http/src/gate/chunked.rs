@@ -1,8 +1,9 @@
 //! Follows the framing of a chunked body (RFC 9112 section 7.1) without copying or keeping any of it.
 
+use ironbridge_exchange::scan;
+
 use super::{
     refusal::Refusal,
-    scan,
     trailer::{Trailer, TrailerStep},
 };
 

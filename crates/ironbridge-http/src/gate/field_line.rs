@@ -1,8 +1,8 @@
 //! Reads one field line (RFC 9112 section 5): `name ":" OWS value OWS CRLF`.
 
-use ironbridge_exchange::fields::FieldLine;
+use ironbridge_exchange::{fields::FieldLine, scan};
 
-use super::{refusal::Refusal, scan};
+use super::refusal::Refusal;
 
 /// A whole field line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

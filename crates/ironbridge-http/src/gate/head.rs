@@ -1,7 +1,7 @@
 //! Reads a request's head (RFC 9112 sections 2 to 6), or says why it may not pass.
 
 use bytes::Bytes;
-use ironbridge_exchange::{Fields, RequestHead, fields::FieldLine};
+use ironbridge_exchange::{Fields, RequestHead, Version, fields::FieldLine};
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     request_line::{self, RequestLine},
 };
 
-/// What [`read_head`] found.
+/// What [`HeadReader::read`] found.
 #[derive(Debug)]
 pub enum HeadStep {
     /// More bytes are needed.
@@ -46,28 +46,87 @@ pub enum Persistence {
     Close,
 }
 
-/// Reads the head at the start of `buf`, which holds all bytes since the end of the previous message.
+/// Reads the heads of one connection, one after another.
 ///
-/// `scanned` is how many of these bytes earlier calls have looked at: 0 first, kept by this function, and 0
-/// again after a whole head. It keeps a head that arrives byte by byte at linear cost. Up to two empty lines
-/// before the request line are skipped (RFC 9112 section 2.2).
-///
-/// # Errors
-/// Why the request may not pass: as soon as the bytes that decide it are part of a whole line, or exceed a limit.
-pub fn read_head(buf: &[u8], scanned: &mut usize, limits: &HeadLimits) -> Result<HeadStep, Refusal> {
-    let start = skip_empty_lines(buf);
-    let bytes = &buf[start..];
-    if *scanned > ALWAYS_READ && !is_over(bytes, *scanned - start, limits)? {
-        *scanned = buf.len();
-        return Ok(HeadStep::Partial);
+/// Between two heads it remembers the header block of the last one: clients that keep a connection often send the same
+/// block again, and what the same bytes mean need not be found out twice.
+#[derive(Debug, Default)]
+pub struct HeadReader {
+    /// How many bytes of the head that is arriving have been looked at: a head that arrives byte by byte stays at linear cost.
+    scanned: usize,
+    last: Option<Known>,
+}
+
+/// A header block, and what it means with one version of HTTP.
+#[derive(Debug)]
+struct Known {
+    version: Version,
+    fields: Fields,
+    framed: Framed,
+}
+
+impl HeadReader {
+    /// Reads the head at the start of `buf`, which holds all bytes since the end of the previous message.
+    ///
+    /// Up to two empty lines before the request line are skipped (RFC 9112 section 2.2).
+    ///
+    /// # Errors
+    /// Why the request may not pass: as soon as the bytes that decide it are part of a whole line, or exceed a limit.
+    pub fn read(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<HeadStep, Refusal> {
+        let start = skip_empty_lines(buf);
+        let bytes = &buf[start..];
+        if self.scanned > ALWAYS_READ && !is_over(bytes, self.scanned - start, limits)? {
+            self.scanned = buf.len();
+            return Ok(HeadStep::Partial);
+        }
+        let step = self.parse(bytes, start, limits);
+        self.scanned = if let Ok(HeadStep::Partial) = step { buf.len() } else { 0 };
+        step
     }
-    let step = parse(bytes, start, limits);
-    *scanned = if let Ok(HeadStep::Partial) = step { buf.len() } else { 0 };
-    step
+
+    /// Forgets the last header block, to give its memory back.
+    pub fn forget(&mut self) {
+        self.last = None;
+    }
+
+    /// Reads a head that stands at the start of `bytes`, after `skipped` bytes, in one pass.
+    #[inline(always)]
+    fn parse(&mut self, bytes: &[u8], skipped: usize, limits: &HeadLimits) -> Result<HeadStep, Refusal> {
+        let Some(request) = request_line::read(bytes, limits.request_line)? else {
+            return Ok(HeadStep::Partial);
+        };
+        let rest = &bytes[request.end..];
+        if let Some(known) = self.last.as_ref().filter(|known| known.begins(request.version, rest)) {
+            let head = assemble(bytes, &request, known.fields.repeat(), known.framed);
+            return Ok(HeadStep::Complete {
+                head,
+                consumed: skipped + request.end + known.fields.raw().len(),
+            });
+        }
+        let Some((fields, framed)) = read_block(rest, request.version, limits)? else {
+            return Ok(HeadStep::Partial);
+        };
+        let len = fields.raw().len();
+        if len <= WORTH_REMEMBERING {
+            self.last = Some(Known { version: request.version, fields: fields.clone(), framed });
+        }
+        let head = assemble(bytes, &request, fields, framed);
+        Ok(HeadStep::Complete { head, consumed: skipped + request.end + len })
+    }
+}
+
+impl Known {
+    /// Whether `rest` begins with this very block. A block ends with its empty line, so there it ends in `rest`, too.
+    fn begins(&self, version: Version, rest: &[u8]) -> bool {
+        self.version == version && rest.starts_with(self.fields.raw())
+    }
 }
 
 /// Up to this many bytes a head is read anew with every call, so that nonsense is refused at its first byte.
 const ALWAYS_READ: usize = 64;
+
+/// Larger header blocks are not remembered: their memory is better spent.
+const WORTH_REMEMBERING: usize = 8 * 1024;
 
 fn skip_empty_lines(buf: &[u8]) -> usize {
     match buf {
@@ -77,32 +136,32 @@ fn skip_empty_lines(buf: &[u8]) -> usize {
     }
 }
 
-/// Reads a head that stands at the start of `bytes`, after `skipped` bytes, in one pass.
-fn parse(bytes: &[u8], skipped: usize, limits: &HeadLimits) -> Result<HeadStep, Refusal> {
-    let Some(request) = request_line::read(bytes, limits.request_line)? else { return Ok(HeadStep::Partial) };
-    let block = Block::of(bytes, request.end, limits);
-    let mut meaning = Meaning::new(request.version);
+/// Reads the header block at the start of `bytes`; `None` when it does not end there.
+fn read_block(
+    bytes: &[u8],
+    version: Version,
+    limits: &HeadLimits,
+) -> Result<Option<(Fields, Framed)>, Refusal> {
+    let block = Block::of(bytes, 0, limits);
+    let mut meaning = Meaning::new(version);
     let mut lines = Vec::with_capacity((bytes.len() / TYPICAL_LINE + 2).min(MANY_LINES));
-    let at = read_fields(block.bytes, request.end, limits.fields, &mut lines, &mut meaning)?;
+    let at = read_fields(block.bytes, limits.fields, &mut lines, &mut meaning)?;
     match field_line::explain(block.bytes, at)? {
-        NoField::End(end) => {
-            let head = assemble(&bytes[..end], &request, lines, meaning.finish()?);
-            Ok(HeadStep::Complete { head, consumed: skipped + end })
-        }
-        NoField::Partial => block.partial().map(|()| HeadStep::Partial),
+        NoField::End(end) => Ok(Some((Fields::new(&bytes[..end], lines), meaning.finish()?))),
+        NoField::Partial => block.partial().map(|()| None),
     }
 }
 
-/// Takes note of every whole field line from `at` on; returns where they end.
+/// Takes note of every whole field line; returns where they end.
 // Not inlined: this loop wants all registers for itself.
 #[inline(never)]
 fn read_fields(
     block: &[u8],
-    mut at: usize,
     limit: usize,
     lines: &mut Vec<FieldLine>,
     meaning: &mut Meaning,
 ) -> Result<usize, Refusal> {
+    let mut at = 0;
     while let Some(field) = field_line::read(block, at) {
         if lines.len() >= limit {
             return Err(Refusal::TooManyFields);
@@ -139,23 +198,19 @@ impl<'a> Block<'a> {
     }
 }
 
-fn assemble(head: &[u8], request: &RequestLine, lines: Vec<FieldLine>, framed: Framed) -> ParsedHead {
-    let raw = Bytes::copy_from_slice(head);
-    let target = match &head[request.target_start..request.target_end] {
-        b"/" => Bytes::from_static(b"/"),
-        _ => raw.slice(request.target_start..request.target_end),
-    };
+fn assemble(bytes: &[u8], request: &RequestLine, fields: Fields, framed: Framed) -> ParsedHead {
+    let (method, target) = (&bytes[..request.method_end], &bytes[request.target_start..request.target_end]);
     let head = RequestHead {
-        method: well_known(&head[..request.method_end]).unwrap_or_else(|| raw.slice(..request.method_end)),
-        target,
+        method: well_known(method).unwrap_or_else(|| Bytes::copy_from_slice(method)),
+        target: if target == b"/" { Bytes::from_static(b"/") } else { Bytes::copy_from_slice(target) },
         version: request.version,
-        fields: Fields::new(raw, lines),
+        fields,
         framing: framed.framing,
     };
     ParsedHead { head, connection: framed.connection, expect_continue: framed.expect_continue }
 }
 
-/// Usual methods without a count of references to the head.
+/// Usual methods without a copy.
 fn well_known(method: &[u8]) -> Option<Bytes> {
     let name: &'static [u8] = match method {
         b"GET" => b"GET",
@@ -207,7 +262,7 @@ fn is_over(bytes: &[u8], from: usize, limits: &HeadLimits) -> Result<bool, Refus
 
 #[cfg(test)]
 mod tests {
-    use ironbridge_exchange::{BodyFraming, Version};
+    use ironbridge_exchange::BodyFraming;
     use proptest::prelude::*;
 
     use super::*;
@@ -219,26 +274,26 @@ mod tests {
         input: &[u8],
         cuts: impl IntoIterator<Item = usize>,
     ) -> Result<Option<String>, Refusal> {
-        let mut scanned = 0;
+        let mut reader = HeadReader::default();
         for end in cuts.into_iter().chain([input.len()]) {
-            if let HeadStep::Complete { head, consumed } = read_head(&input[..end], &mut scanned, &LIMITS)? {
-                assert_eq!(scanned, 0);
+            if let HeadStep::Complete { head, consumed } = reader.read(&input[..end], &LIMITS)? {
+                assert_eq!(reader.scanned, 0);
                 return Ok(Some(format!("{consumed} {head:?}")));
             }
-            assert_eq!(scanned, end);
+            assert_eq!(reader.scanned, end);
         }
         Ok(None)
     }
 
     fn complete(input: &[u8]) -> (ParsedHead, usize) {
-        match read_head(input, &mut 0, &LIMITS) {
+        match HeadReader::default().read(input, &LIMITS) {
             Ok(HeadStep::Complete { head, consumed }) => (head, consumed),
             other => panic!("no head but {other:?}"),
         }
     }
 
     fn refusal(input: &[u8]) -> Option<Refusal> {
-        read_head(input, &mut 0, &LIMITS).err()
+        HeadReader::default().read(input, &LIMITS).err()
     }
 
     #[test]
@@ -252,11 +307,33 @@ mod tests {
         assert_eq!(parsed.head.version, Version::Http11);
         assert_eq!(parsed.head.framing, BodyFraming::Length(3));
         assert_eq!(parsed.connection, Persistence::KeepAlive);
-        assert_eq!(&parsed.head.fields.raw()[..], &input[2..consumed]);
+        assert_eq!(parsed.head.fields.raw(), b"hOst: a\r\nX:  1 \r\nContent-Length: 3\r\nX: 2\r\n\r\n");
         let lines: Vec<_> = parsed.head.fields.iter().collect();
         let expected: [(&[u8], &[u8]); 4] =
             [(b"hOst", b"a"), (b"X", b"1"), (b"Content-Length", b"3"), (b"X", b"2")];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_header_block_that_comes_again_is_known() {
+        let mut reader = HeadReader::default();
+        let mut fields = |input: &str| match reader.read(input.as_bytes(), &LIMITS) {
+            Ok(HeadStep::Complete { head, consumed }) => {
+                assert_eq!(&input[consumed..], "GET");
+                (head.head.fields, head.connection)
+            }
+            other => panic!("no head but {other:?}"),
+        };
+        let (first, _) = fields("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET");
+        assert!(!first.is_repeated());
+        let (again, persistence) = fields("PUT /b HTTP/1.1\r\nHost: a\r\n\r\nGET");
+        assert!(again.is_repeated() && persistence == Persistence::KeepAlive);
+        let (longer, _) = fields("GET /a HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\nGET");
+        assert!(!longer.is_repeated() && longer.len() == 2);
+        fields("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET");
+        // The same lines mean something else with another version.
+        let (older, persistence) = fields("GET /a HTTP/1.0\r\nHost: a\r\n\r\nGET");
+        assert!(!older.is_repeated() && persistence == Persistence::Close);
     }
 
     #[test]
@@ -362,11 +439,11 @@ mod tests {
 
         #[test]
         fn what_is_accepted_reads_the_same_again_and_holds_no_line_end(input in requests()) {
-            if let Ok(HeadStep::Complete { head, consumed }) = read_head(&input, &mut 0, &LIMITS) {
+            if let Ok(HeadStep::Complete { head, consumed }) = HeadReader::default().read(&input, &LIMITS) {
                 let raw = head.head.fields.raw();
                 prop_assert!(input[..consumed].ends_with(raw));
-                let (again, len) = complete(raw);
-                prop_assert_eq!(len, raw.len());
+                let (again, len) = complete(&input[..consumed]);
+                prop_assert_eq!(len, consumed);
                 prop_assert_eq!(format!("{head:?}"), format!("{again:?}"));
                 let lines = head.head.fields.iter().flat_map(|(name, value)| [name, value]);
                 for part in lines.chain([&head.head.method[..], &head.head.target[..]]) {
@@ -376,8 +453,26 @@ mod tests {
         }
 
         #[test]
+        fn what_a_reader_remembers_changes_nothing(
+            before in requests(), mut input in requests(), cut in any::<prop::sample::Index>(), same in any::<bool>(),
+        ) {
+            // Ends the last line, as above.
+            input.push(b'\n');
+            let mut reader = HeadReader::default();
+            let before = if same { &input } else { &before };
+            let _ = reader.read(before, &LIMITS);
+            reader.scanned = 0;
+            if reader.read(&input[..cut.index(input.len() + 1)], &LIMITS).is_err() {
+                return Ok(());
+            }
+            let whole = reader.read(&input, &LIMITS).map(|step| format!("{step:?}"));
+            let fresh = HeadReader::default().read(&input, &LIMITS).map(|step| format!("{step:?}"));
+            prop_assert_eq!(whole, fresh);
+        }
+
+        #[test]
         fn any_bytes_are_refused_or_waited_for_without_a_panic(input in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read_head(&input, &mut 0, &LIMITS);
+            let _ = HeadReader::default().read(&input, &LIMITS);
         }
     }
 }

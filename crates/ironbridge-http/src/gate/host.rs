@@ -1,6 +1,6 @@
 //! The syntax of `uri-host [":" port]` (RFC 9110 section 7.2, RFC 3986 section 3.2).
 
-use super::scan;
+use ironbridge_exchange::scan;
 
 /// Whether `value` is a host with or without a port. The empty host is one (RFC 9112 section 3.2).
 ///

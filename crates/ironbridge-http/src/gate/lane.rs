@@ -6,14 +6,16 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
+use bytes::Bytes;
 use ironbridge_exchange::{RequestHead, ResponseHead, hints::EarlyHints};
 
 use super::refusal::Refusal;
+use crate::journal::Entry;
 
 /// The side channel of one connection.
 #[derive(Debug, Default)]
@@ -39,29 +41,66 @@ struct Queues {
 #[derive(Debug)]
 pub struct Arrival {
     /// Its head.
-    pub head: Box<RequestHead>,
+    pub head: Arc<RequestHead>,
     /// Whether the client waits for 100 Continue before it sends the body.
     pub expect_continue: bool,
 }
 
-/// What the gate writes in place of the head that hyper made.
+/// What the gate writes in place of the response that hyper made.
 #[derive(Debug)]
 pub struct Outgoing {
     /// Status and header lines.
-    pub head: Box<ResponseHead>,
-    /// Whether bytes follow the head at all (not for HEAD, 204, 304).
-    pub has_body: bool,
-    /// What follows, where it is a file for the kernel to send.
-    pub file: Option<FileStretch>,
+    pub head: ResponseHead,
+    /// What follows.
+    pub body: OutgoingBody,
 }
 
-/// A stretch of a file on its way to a socket.
+/// What follows a response's head.
 #[derive(Debug)]
-pub struct FileStretch {
-    /// The file; its cursor is not used.
-    pub file: std::fs::File,
-    /// The next byte to send.
-    pub offset: u64,
+pub enum OutgoingBody {
+    /// All of it is here; hyper believes the response to be empty.
+    Whole {
+        /// The bytes.
+        payload: Payload,
+        /// Ends when they have been sent.
+        entry: Entry,
+    },
+    /// What hyper writes, in hyper's framing.
+    Framed,
+}
+
+/// A body that needs nothing more from whoever made it.
+#[derive(Debug)]
+pub enum Payload {
+    /// No bytes, whatever the head says of a length: HEAD, 204, 304.
+    None,
+    /// Memory.
+    Bytes(Bytes),
+    /// A stretch of a file, for the kernel to send.
+    File {
+        /// The file; its cursor is not used.
+        file: std::fs::File,
+        /// The next byte to send.
+        offset: u64,
+        /// Bytes left to send.
+        len: u64,
+    },
+}
+
+impl Payload {
+    /// Bytes left to send; `None` where there is no body at all.
+    pub fn len(&self) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::Bytes(bytes) => Some(bytes.len() as u64),
+            Self::File { len, .. } => Some(*len),
+        }
+    }
+
+    /// Whether nothing is left to send.
+    pub fn is_empty(&self) -> bool {
+        self.len().unwrap_or(0) == 0
+    }
 }
 
 impl Lane {

@@ -1,6 +1,6 @@
 //! What the few fields mean that decide about framing and the connection.
 
-use ironbridge_exchange::{BodyFraming, Version};
+use ironbridge_exchange::{BodyFraming, Version, scan};
 
 use super::{head::Persistence, host, refusal::Refusal};
 
@@ -153,7 +153,7 @@ impl Meaning {
     }
 
     fn content_length(&mut self, value: &[u8]) {
-        match decimal(value) {
+        match scan::decimal(value) {
             _ if self.length.is_some() => self.refuse(Refusal::DuplicateContentLength),
             Some(length) => self.length = Some(length),
             None => self.refuse(Refusal::BadContentLength),
@@ -169,17 +169,6 @@ impl Meaning {
             self.refuse(not_just_chunked(value));
         }
     }
-}
-
-/// `1*DIGIT` that fits.
-fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
-    }
-    value.iter().try_fold(0u64, |number, &byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 /// Why a Transfer-Encoding other than exactly `chunked` is refused.

@@ -1,19 +1,35 @@
 //! The tiny head that hyper is given instead of the real one.
 
+use std::borrow::Cow;
+
 use ironbridge_exchange::{BodyFraming, Version};
 
 use super::head::{ParsedHead, Persistence};
 
-/// Appends to `out` a head with the method of `parsed`, the target `/`, and only what hyper's state machine
-/// needs: how the body is framed, whether the connection goes on, and whether the client waits for 100.
+/// A head with the method of `parsed`, the target `/`, and only what hyper's state machine needs: how the body is framed,
+/// whether the connection goes on, and whether the client waits for 100.
 ///
 /// What is the default is left out: keep-alive on HTTP/1.1, close on HTTP/1.0, an empty body.
-pub fn minimal_head(parsed: &ParsedHead, out: &mut Vec<u8>) {
+pub fn minimal_head(parsed: &ParsedHead) -> Cow<'static, [u8]> {
+    constant(parsed).map_or_else(|| Cow::Owned(made(parsed)), Cow::Borrowed)
+}
+
+/// The whole head of the most usual requests.
+fn constant(parsed: &ParsedHead) -> Option<&'static [u8]> {
     let head = &parsed.head;
-    if let Some(whole) = constant(parsed) {
-        out.extend_from_slice(whole);
-        return;
+    let is_plain = head.framing == BodyFraming::None
+        && head.version == Version::Http11
+        && parsed.connection == Persistence::KeepAlive;
+    match &head.method[..] {
+        b"GET" if is_plain => Some(b"GET / HTTP/1.1\r\n\r\n"),
+        b"HEAD" if is_plain => Some(b"HEAD / HTTP/1.1\r\n\r\n"),
+        _ => None,
     }
+}
+
+fn made(parsed: &ParsedHead) -> Vec<u8> {
+    let head = &parsed.head;
+    let mut out = Vec::with_capacity(head.method.len() + ROOM);
     out.extend_from_slice(&head.method);
     out.extend_from_slice(if head.version == Version::Http10 {
         b" / HTTP/1.0\r\n"
@@ -38,37 +54,27 @@ pub fn minimal_head(parsed: &ParsedHead, out: &mut Vec<u8>) {
         out.extend_from_slice(b"Expect: 100-continue\r\n");
     }
     out.extend_from_slice(b"\r\n");
+    out
 }
 
-/// The whole head of the most usual requests.
-fn constant(parsed: &ParsedHead) -> Option<&'static [u8]> {
-    let head = &parsed.head;
-    let is_plain = head.framing == BodyFraming::None
-        && head.version == Version::Http11
-        && parsed.connection == Persistence::KeepAlive;
-    match &head.method[..] {
-        b"GET" if is_plain => Some(b"GET / HTTP/1.1\r\n\r\n"),
-        b"HEAD" if is_plain => Some(b"HEAD / HTTP/1.1\r\n\r\n"),
-        _ => None,
-    }
-}
+/// What a made head takes beside its method, at most.
+const ROOM: usize = 128;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gate::{
-        head::{HeadStep, read_head},
+        head::{HeadReader, HeadStep},
         limits::HeadLimits,
     };
 
     fn minimal(request: &str) -> String {
         let limits = HeadLimits { request_line: 100, head: 1000, fields: 10 };
-        let Ok(HeadStep::Complete { head, .. }) = read_head(request.as_bytes(), &mut 0, &limits) else {
+        let Ok(HeadStep::Complete { head, .. }) = HeadReader::default().read(request.as_bytes(), &limits)
+        else {
             panic!("not a head: {request}");
         };
-        let mut out = Vec::new();
-        minimal_head(&head, &mut out);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(minimal_head(&head).into_owned()).unwrap()
     }
 
     #[test]

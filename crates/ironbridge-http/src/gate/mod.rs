@@ -32,7 +32,6 @@ mod field_line;
 mod host;
 mod meaning;
 mod request_line;
-mod scan;
 mod socket;
 mod target;
 mod trailer;

@@ -1,6 +1,7 @@
 //! The way in: socket bytes become tiny heads for hyper, whole heads for the service, and bodies untouched.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     io,
     pin::Pin,
@@ -15,7 +16,7 @@ use tokio::io::ReadBuf;
 
 use super::{
     chunked::{ChunkedTracker, Piece},
-    head::{HeadStep, ParsedHead, Persistence, read_head},
+    head::{HeadReader, HeadStep, ParsedHead, Persistence},
     lane::{Arrival, Lane},
     limits::HeadLimits,
     minimal::minimal_head,
@@ -38,12 +39,11 @@ pub struct ReadLimits {
 pub struct Reader {
     lane: Arc<Lane>,
     limits: ReadLimits,
-    /// Bytes that were read from the socket and not yet looked at.
+    heads: HeadReader,
+    /// Bytes that were read from the socket and not yet used.
     input: BytesMut,
-    /// How much of `input` has been searched for the end of a head.
-    scanned: usize,
-    /// A made head that hyper had no room for.
-    feed: Vec<u8>,
+    /// A made head that hyper has not seen yet.
+    feed: Feed,
     state: State,
     /// Bytes of the present body so far.
     body_bytes: u64,
@@ -59,15 +59,27 @@ enum State {
     Refused,
 }
 
+/// What one step of reading came to.
+enum Step {
+    /// The feed has something for hyper.
+    Fed,
+    /// Body bytes went to hyper.
+    Passed,
+    /// Bytes came, but not enough of them.
+    More,
+    /// None will come any more.
+    End,
+}
+
 impl Reader {
     /// A reader at the start of a connection.
     pub fn new(lane: Arc<Lane>, limits: ReadLimits) -> Self {
         Self {
             lane,
             limits,
+            heads: HeadReader::default(),
             input: BytesMut::new(),
-            scanned: 0,
-            feed: Vec::new(),
+            feed: Feed::default(),
             state: State::Head,
             body_bytes: 0,
             eof: false,
@@ -88,43 +100,18 @@ impl Reader {
         out: &mut ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            if !self.feed.is_empty() {
-                self.drain_feed(out);
+            if self.feed.pour(out) {
                 return Poll::Ready(Ok(()));
             }
-            let progress = match self.state {
-                State::Head => self.step_head(deadline),
-                State::Length(_) | State::Chunked(_) => self.step_body(out),
+            let step = match self.state {
+                State::Head => self.poll_head(transport, deadline, cx)?,
+                State::Length(_) | State::Chunked(_) => self.poll_body(transport, cx, out)?,
                 State::Refused => return Poll::Pending,
             };
-            match progress {
-                Ok(true) if self.feed.is_empty() => return Poll::Ready(Ok(())),
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(refusal) => {
-                    self.refuse(refusal)?;
-                    continue;
-                }
-            }
-            if self.eof {
-                return Poll::Ready(Ok(()));
-            }
-            let within_body = matches!(self.state, State::Length(_) | State::Chunked(_));
-            let filled = if within_body {
-                match self.poll_pass(transport, cx, out)? {
-                    Poll::Ready(Ok(0)) => Poll::Ready(()),
-                    Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
-                    Poll::Ready(Err(refusal)) => {
-                        self.refuse(refusal)?;
-                        Poll::Ready(())
-                    }
-                    Poll::Pending => Poll::Pending,
-                }
-            } else {
-                self.poll_fill(transport, cx)?
-            };
-            match filled {
-                Poll::Ready(()) => {}
+            match step {
+                Poll::Ready(Ok(Step::Passed | Step::End)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Step::Fed | Step::More)) => {}
+                Poll::Ready(Err(refusal)) => self.refuse(refusal)?,
                 Poll::Pending => match self.waiting(deadline) {
                     Ok(()) => return Poll::Pending,
                     Err(TimedOut::Idle) => return Poll::Ready(Ok(())),
@@ -134,22 +121,45 @@ impl Reader {
         }
     }
 
-    /// Reads a head from the input. `true`: hyper has something to see.
-    fn step_head(&mut self, deadline: &mut Ticket) -> Result<bool, Refusal> {
-        if self.input.is_empty() {
-            return Ok(false);
+    /// Reads a head, from the input or from the socket.
+    fn poll_head<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        deadline: &mut Ticket,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Poll<Result<Step, Refusal>>> {
+        if !self.input.is_empty() {
+            let input = std::mem::take(&mut self.input);
+            let read = self.read_head(&input, deadline);
+            self.input = input;
+            match read {
+                Ok(None) => {}
+                Ok(Some(consumed)) => {
+                    self.input.advance(consumed);
+                    return Ok(Poll::Ready(Ok(Step::Fed)));
+                }
+                Err(refusal) => return Ok(Poll::Ready(Err(refusal))),
+            }
         }
-        match read_head(&self.input, &mut self.scanned, &self.limits.head)? {
+        self.poll_socket(transport, cx, |reader, bytes| {
+            // Most heads arrive whole: they are read where they lie.
+            let read = if reader.input.is_empty() { reader.read_head(bytes, deadline)? } else { None };
+            reader.input.extend_from_slice(&bytes[read.unwrap_or(0)..]);
+            Ok(if read.is_some() { Step::Fed } else { Step::More })
+        })
+    }
+
+    /// Reads the head at the start of `bytes`, and lets it in. Returns how many bytes it took, if it is whole.
+    fn read_head(&mut self, bytes: &[u8], deadline: &mut Ticket) -> Result<Option<usize>, Refusal> {
+        match self.heads.read(bytes, &self.limits.head)? {
             HeadStep::Partial => {
                 self.lane.set_partial(true);
-                Ok(false)
+                Ok(None)
             }
             HeadStep::Complete { head, consumed } => {
-                self.input.advance(consumed);
-                self.scanned = 0;
                 self.lane.set_partial(false);
                 self.accept(head, deadline)?;
-                Ok(true)
+                Ok(Some(consumed))
             }
         }
     }
@@ -165,25 +175,42 @@ impl Reader {
         if deadline.must_close() {
             head.connection = Persistence::Close;
         }
-        minimal_head(&head, &mut self.feed);
+        self.feed.fill(minimal_head(&head));
         deadline.stop_reading();
         self.lane
-            .push_request(Ok(Arrival { head: Box::new(head.head), expect_continue: head.expect_continue }));
+            .push_request(Ok(Arrival { head: Arc::new(head.head), expect_continue: head.expect_continue }));
         Ok(())
     }
 
-    /// Passes body bytes from the input on. `true`: hyper has something to see.
-    fn step_body(&mut self, out: &mut ReadBufCursor<'_>) -> Result<bool, Refusal> {
+    /// Passes body bytes on, from the input or from the socket.
+    fn poll_body<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+        out: &mut ReadBufCursor<'_>,
+    ) -> io::Result<Poll<Result<Step, Refusal>>> {
+        if self.input.is_empty() {
+            let room = out.remaining();
+            return self.poll_socket_up_to(room, transport, cx, |reader, bytes| {
+                let taken = reader.pass(bytes, out)?;
+                // The start of the next request.
+                reader.input.extend_from_slice(&bytes[taken..]);
+                Ok(Step::Passed)
+            });
+        }
         let input = std::mem::take(&mut self.input);
-        let taken = self.pass(&input, out);
+        let passed = self.pass(&input, out);
         self.input = input;
-        let taken = taken?;
+        let taken = match passed {
+            Ok(taken) => taken,
+            Err(refusal) => return Ok(Poll::Ready(Err(refusal))),
+        };
         self.input.advance(taken);
         if self.input.is_empty() {
             // A body's first bytes may have come with its head; what is left of their buffer is not worth keeping.
             self.input = BytesMut::new();
         }
-        Ok(taken > 0)
+        Ok(Poll::Ready(Ok(Step::Passed)))
     }
 
     /// Passes the body bytes at the start of `bytes` on, as far as there is room. Returns how many were passed.
@@ -213,27 +240,6 @@ impl Reader {
         Ok(take)
     }
 
-    /// One read from the socket of body bytes, which go to hyper without being kept here.
-    fn poll_pass<T: Transport>(
-        &mut self,
-        transport: &mut T,
-        cx: &mut Context<'_>,
-        out: &mut ReadBufCursor<'_>,
-    ) -> Poll<io::Result<Result<usize, Refusal>>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let room = scratch.len().min(out.remaining());
-            let mut buf = ReadBuf::new(&mut scratch[..room]);
-            ready!(Pin::new(transport).poll_read(cx, &mut buf))?;
-            self.eof = buf.filled().is_empty();
-            let passed = self.pass(buf.filled(), out);
-            if let Ok(taken) = passed {
-                // The start of the next request.
-                self.input.extend_from_slice(&buf.filled()[taken..]);
-            }
-            Poll::Ready(Ok(passed))
-        })
-    }
-
     /// Turns the request away: as an answer of its own between requests, as an error within a body.
     fn refuse(&mut self, refusal: Refusal) -> io::Result<()> {
         let within_body = matches!(self.state, State::Length(_) | State::Chunked(_));
@@ -245,34 +251,52 @@ impl Reader {
         }
         self.lane.push_request(Err(refusal));
         // hyper sees a plain request that asks to close; the service answers it with the refusal.
-        self.feed.extend_from_slice(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+        self.feed.fill(Cow::Borrowed(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"));
         Ok(())
     }
 
-    fn drain_feed(&mut self, out: &mut ReadBufCursor<'_>) {
-        let take = out.remaining().min(self.feed.len());
-        out.put_slice(&self.feed[..take]);
-        self.feed.drain(..take);
-    }
-
-    /// One read from the socket into `input`.
-    fn poll_fill<T: Transport>(
+    /// One read from the socket; what came is given to `take`.
+    fn poll_socket<T: Transport>(
         &mut self,
         transport: &mut T,
         cx: &mut Context<'_>,
-    ) -> Result<Poll<()>, io::Error> {
+        take: impl FnOnce(&mut Self, &[u8]) -> Result<Step, Refusal>,
+    ) -> io::Result<Poll<Result<Step, Refusal>>> {
+        self.poll_socket_up_to(usize::MAX, transport, cx, take)
+    }
+
+    /// [`Self::poll_socket`], of at most so many bytes.
+    fn poll_socket_up_to<T: Transport>(
+        &mut self,
+        most: usize,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&mut Self, &[u8]) -> Result<Step, Refusal>,
+    ) -> io::Result<Poll<Result<Step, Refusal>>> {
+        if self.eof {
+            return Ok(Poll::Ready(Ok(Step::End)));
+        }
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut buf = ReadBuf::new(scratch);
+            let room = scratch.len().min(most);
+            let mut buf = ReadBuf::new(&mut scratch[..room]);
             match Pin::new(transport).poll_read(cx, &mut buf) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(result) => result?,
             }
             if buf.filled().is_empty() {
                 self.eof = true;
+                return Ok(Poll::Ready(Ok(Step::End)));
             }
-            self.input.extend_from_slice(buf.filled());
-            Ok(Poll::Ready(()))
+            Ok(Poll::Ready(take(self, buf.filled())))
         })
+    }
+
+    fn poll_fill<T: Transport>(&mut self, transport: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let step = self.poll_socket(transport, cx, |reader, bytes| {
+            reader.input.extend_from_slice(bytes);
+            Ok(Step::More)
+        })?;
+        step.map(|_| Ok(()))
     }
 
     /// Nothing has come: note what we wait for, and whether that has taken too long.
@@ -312,7 +336,7 @@ impl Reader {
     /// Gives memory back that an idle connection does not need.
     pub fn shrink(&mut self) {
         self.input = BytesMut::new();
-        self.feed = Vec::new();
+        self.heads.forget();
     }
 
     /// Throws away what still arrives, so that closing does not turn into a reset that eats our last response.
@@ -328,6 +352,32 @@ impl Reader {
             self.input.clear();
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// A made head on its way to hyper.
+#[derive(Debug, Default)]
+struct Feed {
+    bytes: Cow<'static, [u8]>,
+    poured: usize,
+}
+
+impl Feed {
+    fn fill(&mut self, bytes: Cow<'static, [u8]>) {
+        *self = Self { bytes, poured: 0 };
+    }
+
+    fn is_empty(&self) -> bool {
+        self.poured == self.bytes.len()
+    }
+
+    /// Gives as much as there is room for; `false`: there was nothing to give.
+    fn pour(&mut self, out: &mut ReadBufCursor<'_>) -> bool {
+        let rest = &self.bytes[self.poured..];
+        let rest = &rest[..rest.len().min(out.remaining())];
+        out.put_slice(rest);
+        self.poured += rest.len();
+        !rest.is_empty()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Reads a request line (RFC 9112 section 3): `method SP target SP version CRLF`.
 
-use ironbridge_exchange::Version;
+use ironbridge_exchange::{Version, scan};
 
-use super::{refusal::Refusal, scan, target};
+use super::{refusal::Refusal, target};
 
 /// Where the parts of a request line lie; the method starts at 0. Offsets in bytes.
 #[derive(Debug, Clone, Copy)]

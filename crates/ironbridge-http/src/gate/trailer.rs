@@ -1,6 +1,8 @@
 //! Checks the trailer section of a chunked body (RFC 9112 section 7.1.2) byte by byte; nothing of it is kept.
 
-use super::{refusal::Refusal, scan};
+use ironbridge_exchange::scan;
+
+use super::refusal::Refusal;
 
 /// Where in a trailer section the next byte stands.
 #[derive(Debug, Clone, Copy)]

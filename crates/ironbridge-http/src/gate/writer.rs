@@ -1,8 +1,9 @@
 //! The way out: hyper frames, the gate spells.
 //!
-//! hyper decides how a response is framed and whether the connection stays; its head carries nothing but that. The gate
-//! puts the real status line and header lines in its place, in the spelling and order of whoever wrote them, and follows
-//! the framing to know where the next head begins.
+//! hyper decides whether the connection stays, and how a streamed response is framed; its head carries nothing but that.
+//! The gate puts the real status line and header lines in its place, in the spelling and order of whoever wrote them, and
+//! follows the framing to know where the next head begins. A response that is all there does not go through hyper, which
+//! believes it to be empty: the gate sends it behind its head.
 
 use std::{
     io::{self, IoSlice},
@@ -11,14 +12,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ironbridge_exchange::HeaderBlock;
+use bytes::Buf;
+use ironbridge_exchange::{HeaderBlock, ResponseHead};
 
 use super::{
     chunked::{ChunkedTracker, Piece},
-    lane::{FileStretch, Lane, Outgoing},
+    lane::{Lane, Outgoing, OutgoingBody, Payload},
     transport::Transport,
 };
-use crate::{date, reason::standard_reason};
+use crate::{date, journal::Entry, reason::standard_reason};
 
 /// Header lines that the server adds itself.
 #[derive(Debug, Clone, Copy)]
@@ -42,13 +44,24 @@ pub struct Writer {
     total: u64,
 }
 
+/// What hyper's next bytes are.
 #[derive(Debug)]
 enum State {
     Head,
     Length(u64),
-    File(FileStretch, u64),
     Chunked(ChunkedTracker),
     UntilClose,
+    /// Nothing, before the response has been sent that hyper believes to be empty.
+    Whole(Whole),
+}
+
+/// A response on its way that needs nothing more from hyper.
+#[derive(Debug)]
+struct Whole {
+    payload: Payload,
+    /// Bytes that the head promised beyond the payload.
+    missing: u64,
+    entry: Entry,
 }
 
 impl Writer {
@@ -71,12 +84,7 @@ impl Writer {
         for buf in bufs {
             let mut rest: &[u8] = buf;
             while !rest.is_empty() {
-                let step = if rest.len() >= LARGE && matches!(self.state, State::Length(_)) {
-                    self.poll_large(transport, cx, rest)
-                } else {
-                    self.poll_step(transport, cx, rest)
-                };
-                match step {
+                match self.poll_step(transport, cx, rest) {
                     Poll::Ready(Ok(n)) => {
                         taken += n;
                         rest = &rest[n..];
@@ -117,19 +125,30 @@ impl Writer {
         self.out.len() - self.sent
     }
 
+    /// Ready when nothing waits for the socket any more.
     fn poll_send<T: Transport>(&mut self, transport: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.out.len() {
-            let n = ready!(Pin::new(&mut *transport).poll_write(cx, &self.out[self.sent..]))?;
+        loop {
+            let waiting = &self.out[self.sent..];
+            let n = match &mut self.state {
+                State::Whole(whole) if !whole.payload.is_empty() => {
+                    ready!(whole.poll_send(transport, cx, waiting))?
+                }
+                _ if waiting.is_empty() => break,
+                _ => ready!(Pin::new(&mut *transport).poll_write(cx, waiting))?,
+            };
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.sent += n;
+            self.sent = self.out.len().min(self.sent + n);
             self.total += n as u64;
         }
         self.sent = 0;
         self.out.clear();
         if self.out.capacity() > KEEP {
             self.out = Vec::new();
+        }
+        if matches!(self.state, State::Whole(_)) {
+            self.end_whole()?;
         }
         Poll::Ready(Ok(()))
     }
@@ -142,6 +161,7 @@ impl Writer {
     ) -> Poll<io::Result<usize>> {
         match &mut self.state {
             State::Head => Poll::Ready(self.take_head(rest)),
+            State::Length(_) if rest.len() >= LARGE => self.poll_large(transport, cx, rest),
             State::Length(left) => {
                 let take = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= take as u64;
@@ -149,7 +169,6 @@ impl Writer {
                 self.end_of_length();
                 Poll::Ready(Ok(take))
             }
-            State::File(..) => self.poll_file(transport, cx, rest.len()),
             State::Chunked(tracker) => {
                 let (take, over) = follow(tracker, rest)?;
                 self.out.extend_from_slice(&rest[..take]);
@@ -161,6 +180,10 @@ impl Writer {
             State::UntilClose => {
                 self.out.extend_from_slice(rest);
                 Poll::Ready(Ok(rest.len()))
+            }
+            State::Whole(_) => {
+                ready!(self.poll_send(transport, cx))?;
+                Poll::Ready(Ok(0))
             }
         }
     }
@@ -196,30 +219,6 @@ impl Writer {
         Poll::Ready(Ok(taken))
     }
 
-    /// hyper's bytes stand for bytes of the file: as many as it offers, the kernel may send.
-    fn poll_file<T: Transport>(
-        &mut self,
-        transport: &mut T,
-        cx: &mut Context<'_>,
-        offered: usize,
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_send(transport, cx))?;
-        let State::File(stretch, left) = &mut self.state else { unreachable!("the caller looked") };
-        let want = offered.min(usize::try_from(*left).unwrap_or(usize::MAX));
-        let n = ready!(transport.poll_send_file(cx, &stretch.file, stretch.offset, want))?;
-        if n == 0 {
-            self.lane.abort();
-            return Poll::Ready(Err(io::Error::other("the file became shorter while it was sent")));
-        }
-        self.total += n as u64;
-        stretch.offset += n as u64;
-        *left -= n as u64;
-        if *left == 0 {
-            self.end_response();
-        }
-        Poll::Ready(Ok(n))
-    }
-
     fn end_of_length(&mut self) {
         if matches!(self.state, State::Length(0)) {
             self.end_response();
@@ -231,6 +230,23 @@ impl Writer {
         self.lane.end_response();
     }
 
+    /// All of a response has been sent, or copied to what will be.
+    fn end_whole(&mut self) -> io::Result<()> {
+        let State::Whole(mut whole) = std::mem::replace(&mut self.state, State::Head) else {
+            unreachable!("the caller looked")
+        };
+        self.lane.end_response();
+        if whole.missing > 0 {
+            tracing::warn!(
+                path = %whole.entry.path(), missing = whole.missing,
+                "the application sent less than its Content-Length; the connection is closed"
+            );
+            return Err(io::Error::other("less than its Content-Length"));
+        }
+        whole.entry.complete();
+        Ok(())
+    }
+
     /// Replaces the head that hyper wrote. `rest` starts with it; hyper writes heads in one piece.
     fn take_head(&mut self, rest: &[u8]) -> io::Result<usize> {
         let Some(made) = MadeHead::read(rest) else {
@@ -240,19 +256,53 @@ impl Writer {
             self.out.extend_from_slice(&rest[..made.end]);
             return Ok(made.end);
         }
-        let Some(outgoing) = self.lane.take_response() else {
+        let Some(Outgoing { head, body }) = self.lane.take_response() else {
             return Err(io::Error::other("hyper wrote a response that nobody made"));
         };
-        self.write_head(&rest[..VERSION_LEN], &outgoing, &made);
-        self.state = match (outgoing.has_body, made.length, outgoing.file) {
-            (false, _, _) => State::Length(0),
-            (true, Some((length, _)), Some(stretch)) if length > 0 => State::File(stretch, length),
-            (true, Some((length, _)), _) => State::Length(length),
-            (true, None, _) if made.is_chunked => State::Chunked(ChunkedTracker::new(0)),
-            (true, None, _) => State::UntilClose,
+        let framing = match (&body, &made) {
+            (OutgoingBody::Whole { .. }, _) => {
+                Framing::Whole(head.content_length.filter(|_| head.status != 204))
+            }
+            (OutgoingBody::Framed, MadeHead { length: Some((_, digits)), .. }) => Framing::Length(digits),
+            (OutgoingBody::Framed, MadeHead { is_chunked: true, .. }) => Framing::Chunked,
+            (OutgoingBody::Framed, _) => Framing::UntilClose,
         };
+        self.write_head(&rest[..VERSION_LEN], &head, framing, made.connection);
+        match (body, made.length) {
+            (OutgoingBody::Whole { payload, entry }, _) => {
+                self.begin_whole(payload, head.content_length, entry)?
+            }
+            (OutgoingBody::Framed, Some((length, _))) => self.state = State::Length(length),
+            (OutgoingBody::Framed, None) if made.is_chunked => {
+                self.state = State::Chunked(ChunkedTracker::new(0));
+            }
+            (OutgoingBody::Framed, None) => self.state = State::UntilClose,
+        }
         self.end_of_length();
         Ok(made.end)
+    }
+
+    fn begin_whole(
+        &mut self,
+        mut payload: Payload,
+        promised: Option<u64>,
+        mut entry: Entry,
+    ) -> io::Result<()> {
+        let missing = match (payload.len(), promised) {
+            (Some(len), Some(promised)) => promised.saturating_sub(len),
+            _ => 0,
+        };
+        if let Payload::Bytes(bytes) = &payload
+            && bytes.len() < LARGE
+        {
+            self.out.extend_from_slice(bytes);
+            entry.count(bytes.len());
+            payload = Payload::None;
+        }
+        let is_over = payload.is_empty();
+        self.state = State::Whole(Whole { payload, missing, entry });
+        // One that breaks off has to be sent before the connection ends.
+        if is_over && missing == 0 { self.end_whole() } else { Ok(()) }
     }
 
     /// Whether nothing waits for the socket.
@@ -270,8 +320,13 @@ impl Writer {
         matches!(self.state, State::UntilClose)
     }
 
-    fn write_head(&mut self, version: &[u8], outgoing: &Outgoing, made: &MadeHead<'_>) {
-        let head = &outgoing.head;
+    fn write_head(
+        &mut self,
+        version: &[u8],
+        head: &ResponseHead,
+        framing: Framing<'_>,
+        connection: Option<&[u8]>,
+    ) {
         let out = &mut self.out;
         out.reserve(ROOM_FOR_OUR_LINES + head.lines.as_bytes().len());
         if head.status == 200 && head.reason.is_none() {
@@ -287,19 +342,17 @@ impl Writer {
         if self.signature.server && !head.lines.has_server() {
             out.extend_from_slice(b"Server: ironbridge\r\n");
         }
-        match (made.length, head.content_length) {
-            (Some((_, digits)), _) => write_line(out, b"Content-Length: ", digits),
-            // What a GET would have brought (RFC 9110 section 8.6); never with 204.
-            (None, Some(length)) if !outgoing.has_body && head.status != 204 => {
+        let mut connection = connection;
+        match framing {
+            Framing::Whole(None) => {}
+            Framing::Whole(Some(length)) => {
                 write_line(out, b"Content-Length: ", itoa::Buffer::new().format(length).as_bytes());
             }
-            _ => {}
+            Framing::Length(digits) => write_line(out, b"Content-Length: ", digits),
+            Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Framing::UntilClose => connection = Some(b"close"),
         }
-        if made.is_chunked {
-            write_line(out, b"Transfer-Encoding: ", b"chunked");
-        }
-        let until_close = outgoing.has_body && made.length.is_none() && !made.is_chunked;
-        if let Some(connection) = if until_close { Some(&b"close"[..]) } else { made.connection } {
+        if let Some(connection) = connection {
             write_line(out, b"Connection: ", connection);
         }
         out.extend_from_slice(b"\r\n");
@@ -310,6 +363,50 @@ impl Writer {
         self.out.extend_from_slice(lines.as_bytes());
         self.out.extend_from_slice(b"\r\n");
     }
+}
+
+impl Whole {
+    /// Sends some of the payload, behind `waiting`. Ready with how many bytes of both have gone.
+    fn poll_send<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+        waiting: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.payload {
+            Payload::Bytes(bytes) => {
+                let slices = [IoSlice::new(waiting), IoSlice::new(bytes)];
+                let slices = if waiting.is_empty() { &slices[1..] } else { &slices[..] };
+                let n = ready!(Pin::new(transport).poll_write_vectored(cx, slices))?;
+                let beyond = n.saturating_sub(waiting.len());
+                bytes.advance(beyond);
+                self.entry.count(beyond);
+                Poll::Ready(Ok(n))
+            }
+            Payload::File { file, offset, len } if waiting.is_empty() => {
+                let most = usize::try_from(*len).unwrap_or(usize::MAX);
+                let n = ready!(transport.poll_send_file(cx, file, *offset, most))?;
+                if n == 0 {
+                    return Poll::Ready(Err(io::Error::other("the file became shorter while it was sent")));
+                }
+                *offset += n as u64;
+                *len -= n as u64;
+                self.entry.count(n);
+                Poll::Ready(Ok(n))
+            }
+            Payload::File { .. } | Payload::None => Pin::new(transport).poll_write(cx, waiting),
+        }
+    }
+}
+
+/// How a response's head says where its body ends.
+enum Framing<'a> {
+    /// By this length, where one is said: also what a GET would have brought (RFC 9110 section 8.6).
+    Whole(Option<u64>),
+    /// By a length, as hyper has written it.
+    Length(&'a [u8]),
+    Chunked,
+    UntilClose,
 }
 
 /// What hyper's head says about framing and persistence.
@@ -325,6 +422,12 @@ struct MadeHead<'a> {
 
 impl<'a> MadeHead<'a> {
     fn read(bytes: &'a [u8]) -> Option<Self> {
+        // What hyper writes for nearly every response.
+        if bytes == EMPTY_RESPONSE {
+            let length = Some((0, &b"0"[..]));
+            let end = bytes.len();
+            return Some(Self { end, is_interim: false, length, is_chunked: false, connection: None });
+        }
         let mut at = memchr::memchr(b'\n', bytes)? + 1;
         let is_interim = bytes.get(VERSION_LEN..VERSION_LEN + 2)? == b" 1";
         let mut made = Self { end: 0, is_interim, length: None, is_chunked: false, connection: None };
@@ -379,6 +482,8 @@ fn follow(tracker: &mut ChunkedTracker, bytes: &[u8]) -> io::Result<(usize, bool
     Ok((at, false))
 }
 
+/// hyper's response to a plain request, as long as the connection stays and it believes that there is no body.
+const EMPTY_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 /// Bytes that the lines which we add ourselves take at most, about.
 const ROOM_FOR_OUR_LINES: usize = 224;
 /// Length of `HTTP/1.1`.
@@ -388,4 +493,4 @@ const LARGE: usize = 8 * 1024;
 /// Above this many waiting bytes nothing more is taken from hyper.
 const HIGH_WATER: usize = 64 * 1024;
 /// A buffer that grew beyond this is given back once it is empty.
-const KEEP: usize = 1024;
+const KEEP: usize = 16 * 1024;

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use ironbridge_exchange::Request;
-use pyo3::{Bound, Py, PyAny, PyErr, PyResult, Python, exceptions::PyOSError, prelude::*};
+use pyo3::{
+    Bound, Py, PyAny, PyErr, PyResult, Python,
+    exceptions::PyOSError,
+    prelude::*,
+    types::{PyDict, PyList},
+};
 
 use super::{
     environ::EnvironMaker,
     mount::Mount,
     outlet::{Failure, deliver},
-    start_response::StartResponse,
+    start_response::{Callable, StartResponse, StartResponseType},
 };
 use crate::{here::Here, plain};
 
@@ -18,6 +23,7 @@ use crate::{here::Here, plain};
 pub struct Application {
     callable: Py<PyAny>,
     environ: EnvironMaker,
+    start_response: StartResponseType,
 }
 
 impl Application {
@@ -26,7 +32,8 @@ impl Application {
     /// # Errors
     /// `MemoryError`.
     pub fn new(py: Python<'_>, callable: Py<PyAny>, mount: Arc<Mount>) -> PyResult<Self> {
-        Ok(Self { callable, environ: EnvironMaker::new(py, mount)? })
+        let environ = EnvironMaker::new(py, mount)?;
+        Ok(Self { callable, environ, start_response: StartResponseType::new(py)? })
     }
 
     /// Answers one request. What the application raises ends here.
@@ -42,20 +49,19 @@ impl Application {
     }
 
     fn respond(&self, py: Python<'_>, here: &Here, request: &mut Request) -> PyResult<()> {
-        let (environ, input) = self.environ.make(py, here, request)?;
-        let response = Bound::new(py, StartResponse::new(here.clone()))?;
-        let served = self.serve(py, &environ, &response, request);
-        if let Some(input) = input {
-            input.get().close();
-        }
+        let environ = self.environ.make(py, here, request)?;
+        let callable = self.start_response.make(py, StartResponse::new(here.clone()))?;
+        let response = callable.get();
+        let served = self.serve(py, &environ.dict, &callable, request);
+        environ.end();
         match served {
-            Ok(()) => response.get().finish(),
+            Ok(()) => response.finish(),
             Err(failure) => {
-                response.get().fail();
+                response.fail();
                 match failure {
                     // An application that lets write()'s OSError through has not failed.
                     Failure::Raised(error)
-                        if response.get().is_abandoned() && error.is_instance_of::<PyOSError>(py) =>
+                        if response.is_abandoned() && error.is_instance_of::<PyOSError>(py) =>
                     {
                         tracing::debug!("a client left while the application wrote to it");
                     }
@@ -70,12 +76,12 @@ impl Application {
     fn serve(
         &self,
         py: Python<'_>,
-        environ: &Bound<'_, pyo3::types::PyDict>,
-        response: &Bound<'_, StartResponse>,
+        environ: &Bound<'_, PyDict>,
+        callable: &Callable<'_>,
         request: &Request,
     ) -> Result<(), Failure> {
-        let result = self.callable.bind(py).call1((environ, response))?;
-        let delivered = deliver(py, &result, response.get(), self.environ.names());
+        let result = self.callable.bind(py).call1((environ, callable.object()))?;
+        let delivered = deliver(py, &result, callable.get(), self.environ.names());
         if let Err(error) = close(&result, self.environ.names()) {
             log_exception(py, request, &error);
         }
@@ -85,7 +91,7 @@ impl Application {
 
 /// PEP 3333: "If the iterable returned by the application has a close() method, the server must call that method".
 fn close(result: &Bound<'_, PyAny>, names: &super::names::Names) -> PyResult<()> {
-    if result.is_exact_instance_of::<pyo3::types::PyList>() {
+    if result.is_exact_instance_of::<PyList>() {
         return Ok(());
     }
     match result.getattr_opt(&names.close)? {

@@ -1,8 +1,8 @@
 //! wsgi.early_hints: 103 responses from a WSGI application (RFC 8297), as Gunicorn spells it.
 
-use pyo3::{Bound, PyAny, PyResult, exceptions::PyValueError, prelude::*, types::PyString};
+use pyo3::{Bound, PyAny, PyResult, exceptions::PyValueError, prelude::*};
 
-use super::heading::Heading;
+use super::{heading::Heading, start_response::push_pair};
 use crate::here::Here;
 
 /// The callable: `environ['wsgi.early_hints']([('Link', '</style.css>; rel=preload')])`.
@@ -16,11 +16,10 @@ pub struct EarlyHintsCallable;
 impl EarlyHintsCallable {
     #[pyo3(signature = (headers, /))]
     fn __call__(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
-        let invalid = |error: super::heading::HeadingError| PyValueError::new_err(error.to_string());
-        let mut heading = Heading::new("200 OK", 256).map_err(invalid)?;
+        let heading = Heading::new(b"200 OK", 256);
+        let mut heading = heading.map_err(|error| PyValueError::new_err(error.to_string()))?;
         for pair in headers.try_iter()? {
-            let (name, value): (Bound<'_, PyString>, Bound<'_, PyString>) = pair?.extract()?;
-            heading.push(name.to_str()?, value.to_str()?).map_err(invalid)?;
+            push_pair(&mut heading, &pair?)?;
         }
         match Here::current() {
             Some(here) => here.hint(headers.py(), heading.build().lines),

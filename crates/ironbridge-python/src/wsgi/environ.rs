@@ -1,9 +1,13 @@
 //! environ (PEP 3333 "environ Variables"): a template that holds what never changes, copied and filled in.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
+use bytes::Bytes;
 use ironbridge_exchange::{
-    Peer, Request, RequestBody, RequestHead, Version,
+    BodyFraming, Fields, Peer, Request, RequestBody, RequestHead, Version,
     peer::Address,
     target::{authority, path_and_query},
 };
@@ -16,7 +20,7 @@ use pyo3::{
 use super::{
     early_hints::EarlyHintsCallable,
     error_stream::ErrorStream,
-    ffi::{latin1, set_default},
+    ffi::{latin1, references, set_default},
     file_wrapper::FileWrapper,
     header_keys::{HeaderKey, HeaderKeys},
     input::Input,
@@ -33,6 +37,8 @@ pub struct EnvironMaker {
     mount: Arc<Mount>,
     /// What every environ starts from.
     template: Py<PyDict>,
+    /// The request that the template describes.
+    blank: RequestHead,
 }
 
 /// What the environs of one connection start from; kept with it.
@@ -41,6 +47,30 @@ struct ConnectionTemplate {
     environ: Py<PyDict>,
     /// Whether SERVER_NAME and SERVER_PORT are known: on unix sockets only Host can tell.
     names_server: bool,
+    /// The input of requests without a body, as long as no application has kept one.
+    input: Py<Input>,
+    input_was_kept: AtomicBool,
+}
+
+/// A whole environ, made of a header block that its connection sends again and again; kept with that block.
+#[derive(Debug)]
+struct RepeatedTemplate {
+    environ: Py<PyDict>,
+    head: Arc<RequestHead>,
+}
+
+/// An environ, and what to do about its input when the request is over.
+pub struct Environ<'py> {
+    /// The dict.
+    pub dict: Bound<'py, PyDict>,
+    input: InputHandle<'py>,
+}
+
+enum InputHandle<'py> {
+    /// This request's own.
+    Own(Bound<'py, Input>),
+    /// That of its connection; how many references there were to it before.
+    Shared(Bound<'py, Input>, isize, Arc<Peer>),
 }
 
 impl EnvironMaker {
@@ -51,7 +81,14 @@ impl EnvironMaker {
     pub fn new(py: Python<'_>, mount: Arc<Mount>) -> PyResult<Self> {
         let names = Names::new(py);
         let template = template(py, &names, &mount)?;
-        Ok(Self { names, keys: HeaderKeys::default(), mount, template: template.unbind() })
+        let blank = RequestHead {
+            method: Bytes::from_static(b"GET"),
+            target: Bytes::new(),
+            version: Version::Http11,
+            fields: Fields::default(),
+            framing: BodyFraming::None,
+        };
+        Ok(Self { names, keys: HeaderKeys::default(), mount, template: template.unbind(), blank })
     }
 
     /// The names that the adapter looks up on Python objects.
@@ -63,62 +100,119 @@ impl EnvironMaker {
     ///
     /// # Errors
     /// `MemoryError`.
-    pub fn make<'py>(
-        &self,
-        py: Python<'py>,
-        here: &Here,
-        request: &mut Request,
-    ) -> PyResult<(Bound<'py, PyDict>, Option<Bound<'py, Input>>)> {
+    pub fn make<'py>(&self, py: Python<'py>, here: &Here, request: &mut Request) -> PyResult<Environ<'py>> {
+        let connection = self.connection_template(py, &request.peer)?;
         let head = &request.head;
-        let kept = ConnectionTemplate::of(self, py, &request.peer)?;
-        let environ = kept.environ.bind(py).copy()?;
-        if !kept.names_server {
-            self.put_server_from_host(&environ, head, request.peer.secure)?;
-        }
-        self.put_request_line(&environ, head)?;
         let length = known_length(&request.body, head);
-        self.put_headers(&environ, head, length)?;
-        let body = std::mem::replace(&mut request.body, RequestBody::Empty);
-        let input = match body {
-            RequestBody::Empty => None,
-            body => {
-                let input = Bound::new(py, Input::new(body, here.clone()))?;
-                environ.set_item(&self.names.wsgi_input, &input)?;
-                Some(input)
+        let repeated = self.repeated_template(py, connection, request)?;
+        let references = references(connection.input.bind(py));
+        let dict = match repeated {
+            Some(template) => {
+                let dict = template.environ.bind(py).copy()?;
+                if (&template.head.method, &template.head.target) != (&head.method, &head.target) {
+                    self.put_request_line(&dict, &template.head, head)?;
+                }
+                dict
             }
+            None => self.fill(py, connection, request)?,
         };
-        if request.early_hints.is_none() {
-            environ.del_item(&self.names.wsgi_early_hints)?;
+        if let Some(length) = length {
+            dict.set_item(&self.names.content_length, length.to_string())?;
         }
-        Ok((environ, input))
+        if request.early_hints.is_none() {
+            dict.del_item(&self.names.wsgi_early_hints)?;
+        }
+        let body = std::mem::replace(&mut request.body, RequestBody::Empty);
+        let has_body = !matches!(body, RequestBody::Empty);
+        let input = if has_body || connection.input_was_kept.load(Ordering::Relaxed) {
+            let input = Bound::new(py, Input::new(body, here.clone()))?;
+            dict.set_item(&self.names.wsgi_input, &input)?;
+            InputHandle::Own(input)
+        } else {
+            InputHandle::Shared(connection.input.bind(py).clone(), references, Arc::clone(&request.peer))
+        };
+        Ok(Environ { dict, input })
     }
 
-    fn put_request_line(&self, environ: &Bound<'_, PyDict>, head: &RequestHead) -> PyResult<()> {
-        let (py, names) = (environ.py(), &self.names);
-        if &head.method[..] != b"GET" {
-            environ.set_item(&names.request_method, names.method(py, &head.method)?)?;
+    /// What the environ of a request with this header block is copied from, if the block has come again.
+    fn repeated_template<'a>(
+        &self,
+        py: Python<'_>,
+        connection: &ConnectionTemplate,
+        request: &'a Request,
+    ) -> PyResult<Option<&'a RepeatedTemplate>> {
+        let head = &request.head;
+        // In other forms the target says more than a path, and the length of a chunked body is not in the block.
+        let is_plain = head.target.starts_with(b"/") && head.framing != BodyFraming::Chunked;
+        if !is_plain || !head.fields.is_repeated() {
+            return Ok(None);
+        }
+        let kept = head.fields.kept();
+        if kept.get::<RepeatedTemplate>().is_none() {
+            let environ = self.fill(py, connection, request)?.unbind();
+            kept.keep(RepeatedTemplate { environ, head: Arc::clone(head) });
+        }
+        Ok(kept.get())
+    }
+
+    /// Everything that the head and the connection say.
+    fn fill<'py>(
+        &self,
+        py: Python<'py>,
+        connection: &ConnectionTemplate,
+        request: &Request,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let head = &request.head;
+        let dict = connection.environ.bind(py).copy()?;
+        if !connection.names_server {
+            self.put_server_from_host(&dict, head, request.peer.secure)?;
+        }
+        self.put_request_line(&dict, &self.blank, head)?;
+        self.put_headers(&dict, head, known_length(&request.body, head).is_some())?;
+        Ok(dict)
+    }
+
+    /// Puts the request line of `head` into a dict that has that of `before`.
+    fn put_request_line(
+        &self,
+        dict: &Bound<'_, PyDict>,
+        before: &RequestHead,
+        head: &RequestHead,
+    ) -> PyResult<()> {
+        let (py, names) = (dict.py(), &self.names);
+        if head.method != before.method {
+            dict.set_item(&names.request_method, names.method(py, &head.method)?)?;
         }
         let target = latin1(py, &head.target)?;
-        environ.set_item(&names.raw_uri, &target)?;
-        environ.set_item(&names.request_uri, &target)?;
+        dict.set_item(&names.raw_uri, &target)?;
+        dict.set_item(&names.request_uri, &target)?;
         let (path, query) = path_and_query(&head.target);
-        if let Some(query) = query.filter(|query| !query.is_empty()) {
-            environ.set_item(&names.query_string, latin1(py, query)?)?;
+        if query != path_and_query(&before.target).1 {
+            dict.set_item(&names.query_string, latin1(py, query.unwrap_or_default())?)?;
         }
         let path = percent_decode(path);
         let below = self.mount.path_info(&path).unwrap_or(&path);
         // A bare path is the target itself, and the string for it is there already.
         let same = below == &head.target[..];
-        environ.set_item(&names.path_info, if same { target } else { latin1(py, below)? })?;
+        dict.set_item(&names.path_info, if same { target } else { latin1(py, below)? })?;
         match head.version {
-            Version::Http11 => {}
-            Version::Http10 => environ.set_item(&names.server_protocol, &names.http_10)?,
-            Version::Http2 => environ.set_item(&names.server_protocol, &names.http_2)?,
+            version if version == before.version => {}
+            Version::Http10 => dict.set_item(&names.server_protocol, &names.http_10)?,
+            Version::Http11 => dict.set_item(&names.server_protocol, &names.http_11)?,
+            Version::Http2 => dict.set_item(&names.server_protocol, &names.http_2)?,
         }
         Ok(())
     }
 
-    fn connection_template(&self, py: Python<'_>, peer: &Peer) -> PyResult<ConnectionTemplate> {
+    fn connection_template<'a>(&self, py: Python<'_>, peer: &'a Peer) -> PyResult<&'a ConnectionTemplate> {
+        if let Some(kept) = peer.kept.get() {
+            return Ok(kept);
+        }
+        peer.kept.keep(self.make_connection_template(py, peer)?);
+        Ok(peer.kept.get().expect("nobody else keeps something with a connection"))
+    }
+
+    fn make_connection_template(&self, py: Python<'_>, peer: &Peer) -> PyResult<ConnectionTemplate> {
         let names = &self.names;
         let environ = self.template.bind(py).copy()?;
         if let Address::Tcp(remote) = &peer.remote {
@@ -132,9 +226,13 @@ impl EnvironMaker {
         if peer.secure {
             environ.set_item(&names.wsgi_url_scheme, &names.https)?;
         }
+        let input = Bound::new(py, Input::empty())?;
+        environ.set_item(&names.wsgi_input, &input)?;
         Ok(ConnectionTemplate {
             environ: environ.unbind(),
             names_server: matches!(peer.local, Address::Tcp(_)),
+            input: input.unbind(),
+            input_was_kept: AtomicBool::new(false),
         })
     }
 
@@ -149,41 +247,43 @@ impl EnvironMaker {
         environ.set_item(&self.names.server_port, latin1(environ.py(), &port)?)
     }
 
-    fn put_headers(
-        &self,
-        environ: &Bound<'_, PyDict>,
-        head: &RequestHead,
-        length: Option<u64>,
-    ) -> PyResult<()> {
-        let (py, names) = (environ.py(), &self.names);
+    fn put_headers(&self, dict: &Bound<'_, PyDict>, head: &RequestHead, has_length: bool) -> PyResult<()> {
+        let (py, names) = (dict.py(), &self.names);
         for (name, value) in head.fields.iter() {
-            self.keys.with(py, name, |key| match key {
-                HeaderKey::Drop | HeaderKey::ContentLength => Ok(()),
-                HeaderKey::ContentType => environ.set_item(&names.content_type, latin1(py, value)?),
-                HeaderKey::TransferEncoding(_) if length.is_some() => Ok(()),
+            match self.keys.get(py, name) {
+                HeaderKey::Drop | HeaderKey::ContentLength => {}
+                HeaderKey::ContentType => dict.set_item(&names.content_type, latin1(py, value)?)?,
+                HeaderKey::TransferEncoding(_) if has_length => {}
                 HeaderKey::Host(key) => {
-                    let host = authority(&head.target).unwrap_or(value);
-                    environ.set_item(key, latin1(py, host)?)
+                    dict.set_item(key, latin1(py, authority(&head.target).unwrap_or(value))?)?;
                 }
-                HeaderKey::Cookie(key) => put_joined(environ, key, value, b"; "),
+                HeaderKey::Cookie(key) => put_joined(dict, &key, value, b"; ")?,
                 HeaderKey::TransferEncoding(key) | HeaderKey::Other(key) => {
-                    put_joined(environ, key, value, b", ")
+                    put_joined(dict, &key, value, b", ")?;
                 }
-            })?;
-        }
-        if let Some(length) = length {
-            environ.set_item(&names.content_length, length.to_string())?;
+            }
         }
         Ok(())
     }
 }
 
-impl ConnectionTemplate {
-    fn of(maker: &EnvironMaker, py: Python<'_>, peer: &Peer) -> PyResult<Arc<Self>> {
-        if let Some(kept) = peer.kept::<Self>() {
-            return Ok(kept);
+impl Environ<'_> {
+    /// The request is over: from now on its input raises. What the application has not kept serves the next request.
+    pub fn end(self) {
+        let Self { dict, input } = self;
+        match input {
+            InputHandle::Own(input) => input.get().close(),
+            InputHandle::Shared(input, before, peer) => {
+                drop(dict);
+                // One reference is ours.
+                if references(&input) - 1 > before {
+                    if let Some(connection) = peer.kept.get::<ConnectionTemplate>() {
+                        connection.input_was_kept.store(true, Ordering::Relaxed);
+                    }
+                    input.get().close();
+                }
+            }
         }
-        Ok(peer.keep(Arc::new(maker.connection_template(py, peer)?)))
     }
 }
 
@@ -202,14 +302,13 @@ fn server_from_host(head: &RequestHead, secure: bool) -> (Vec<u8>, Vec<u8>) {
 
 /// CONTENT_LENGTH: known from the head, or because the whole body is here.
 fn known_length(body: &RequestBody, head: &RequestHead) -> Option<u64> {
-    use ironbridge_exchange::BodyFraming::{Chunked, Length, None as Nothing};
     match (head.framing, body) {
-        (Length(length), _) => Some(length),
-        (Nothing, _) => None,
-        (Chunked, RequestBody::Empty) => Some(0),
-        (Chunked, RequestBody::Bytes(bytes)) => Some(bytes.len() as u64),
-        (Chunked, RequestBody::Spooled { len, .. }) => Some(*len),
-        (Chunked, RequestBody::Stream(_)) => None,
+        (BodyFraming::None, _) => None,
+        (BodyFraming::Length(length), _) => Some(length),
+        (BodyFraming::Chunked, RequestBody::Empty) => Some(0),
+        (BodyFraming::Chunked, RequestBody::Bytes(bytes)) => Some(bytes.len() as u64),
+        (BodyFraming::Chunked, RequestBody::Spooled { len, .. }) => Some(*len),
+        (BodyFraming::Chunked, RequestBody::Stream(_)) => None,
     }
 }
 
@@ -243,7 +342,6 @@ fn template<'py>(py: Python<'py>, names: &Names, mount: &Mount) -> PyResult<Boun
     set(&names.server_software, PyString::new(py, SERVER_SOFTWARE).into_any().unbind())?;
     set(&names.wsgi_version, (1, 0).into_pyobject(py)?.into_any().unbind())?;
     set(&names.wsgi_url_scheme, names.http.clone_ref(py).into_any())?;
-    set(&names.wsgi_input, Bound::new(py, Input::empty())?.into_any().unbind())?;
     set(&names.wsgi_errors, Bound::new(py, ErrorStream)?.into_any().unbind())?;
     for (key, value) in [
         (&names.wsgi_multithread, true),

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use pyo3::{
     Borrowed, Bound, Py, PyAny, PyErr, PyResult, Python, ffi,
-    types::{PyDict, PyString},
+    types::{PyDict, PyString, PyStringMethods, string::PyStringData},
 };
 
 /// A string of the code points that `bytes` are in latin-1: WSGI's native string (PEP 3333 "Unicode Issues").
@@ -21,6 +21,22 @@ pub(super) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, 
             std::ptr::null(),
         );
         Bound::from_owned_ptr_or_err(py, text).map(|text| text.cast_into_unchecked())
+    }
+}
+
+/// How many references there are to an object.
+pub(super) fn references<T>(object: &Bound<'_, T>) -> isize {
+    // SAFETY: the pointer is a valid object for as long as it is borrowed; the thread is attached.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
+/// The latin-1 form of a string; `None` where it has characters beyond U+00FF.
+pub(super) fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>) -> Option<&'a [u8]> {
+    // SAFETY: `text` is a valid str for as long as the slice lives, and strings never change.
+    match unsafe { text.data() } {
+        // CPython stores a string with one byte a character exactly if all are below U+0100 (PEP 393).
+        Ok(PyStringData::Ucs1(bytes)) => Some(bytes),
+        Ok(PyStringData::Ucs2(_) | PyStringData::Ucs4(_)) | Err(_) => None,
     }
 }
 

@@ -1,9 +1,6 @@
 //! From a header's name, as sent, to its key in environ.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, RwLock},
-};
+use std::{collections::HashMap, sync::RwLock};
 
 use pyo3::{Py, Python, types::PyString};
 
@@ -29,31 +26,44 @@ pub enum HeaderKey {
 /// Remembers keys by the bytes of the name as clients spell it.
 #[derive(Debug, Default)]
 pub struct HeaderKeys {
-    known: RwLock<HashMap<Box<[u8]>, Arc<HeaderKey>, foldhash::fast::RandomState>>,
+    known: RwLock<HashMap<Box<[u8]>, HeaderKey, foldhash::fast::RandomState>>,
 }
 
 impl HeaderKeys {
-    /// Calls `found` with the key of the header called `name`.
-    pub fn with<R>(&self, py: Python<'_>, name: &[u8], found: impl FnOnce(&HeaderKey) -> R) -> R {
-        if let Some(key) = self.known.read().expect("no code panics under this lock").get(name) {
-            let key = Arc::clone(key);
-            return found(&key);
-        }
-        let key = Arc::new(HeaderKey::new(py, name));
-        self.remember(name, &key);
-        found(&key)
+    /// The key of the header called `name`.
+    pub fn get(&self, py: Python<'_>, name: &[u8]) -> HeaderKey {
+        // The lock is held for no longer than the look: what is done with a key may run Python code.
+        let known =
+            self.known.read().expect("no code panics under this lock").get(name).map(|key| key.clone_ref(py));
+        known.unwrap_or_else(|| {
+            let key = HeaderKey::new(py, name);
+            self.remember(name, key.clone_ref(py));
+            key
+        })
     }
 
-    fn remember(&self, name: &[u8], key: &Arc<HeaderKey>) {
+    fn remember(&self, name: &[u8], key: HeaderKey) {
         let mut known = self.known.write().expect("no code panics under this lock");
         // Clients choose the names: what they choose must not grow without bound.
         if known.len() < MOST && name.len() <= LONGEST {
-            known.insert(name.into(), Arc::clone(key));
+            known.insert(name.into(), key);
         }
     }
 }
 
 impl HeaderKey {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Drop => Self::Drop,
+            Self::ContentType => Self::ContentType,
+            Self::ContentLength => Self::ContentLength,
+            Self::TransferEncoding(key) => Self::TransferEncoding(key.clone_ref(py)),
+            Self::Cookie(key) => Self::Cookie(key.clone_ref(py)),
+            Self::Host(key) => Self::Host(key.clone_ref(py)),
+            Self::Other(key) => Self::Other(key.clone_ref(py)),
+        }
+    }
+
     fn new(py: Python<'_>, name: &[u8]) -> Self {
         // "X_Forwarded_For" would become the same key as "X-Forwarded-For"; "Proxy" would become HTTP_PROXY, which
         // HTTP clients take for the proxy to use.

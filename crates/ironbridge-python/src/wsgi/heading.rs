@@ -1,7 +1,6 @@
 //! Checks what an application says through start_response, and makes the response's head of it.
 
-use bytes::Bytes;
-use ironbridge_exchange::{HeaderBlock, ResponseHead};
+use ironbridge_exchange::{HeaderBlock, ResponseHead, scan};
 
 /// Why a status or header cannot be sent. Each text names the thing at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +29,7 @@ pub enum HeadingError {
 #[derive(Debug)]
 pub struct Heading {
     status: u16,
-    reason: Option<Bytes>,
+    reason: Option<Box<[u8]>>,
     lines: HeaderBlock,
     content_length: Option<u64>,
     /// Names of hop-by-hop headers that were left out.
@@ -38,67 +37,57 @@ pub struct Heading {
 }
 
 impl Heading {
-    /// Begins with the status line's text, such as `404 Not Found`. `room`: bytes that the headers will take, about.
+    /// Begins with the status line's text in latin-1, such as `404 Not Found`. `room`: bytes that the headers will take,
+    /// about.
     ///
     /// # Errors
     /// [`HeadingError::BadStatus`], [`HeadingError::Informational`].
-    pub fn new(status: &str, room: usize) -> Result<Self, HeadingError> {
-        let bad = || HeadingError::BadStatus(status.to_owned());
-        let code: u16 = status
-            .get(..3)
-            .filter(|code| code.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|code| code.parse().ok())
-            .ok_or_else(bad)?;
-        let reason = match status.as_bytes().get(3) {
-            None => "",
-            Some(b' ') => &status[4..],
-            Some(_) => return Err(bad()),
+    pub fn new(status: &[u8], room: usize) -> Result<Self, HeadingError> {
+        if status == b"200 OK" {
+            return Ok(Self::with_status(200, None, room));
+        }
+        let bad = || HeadingError::BadStatus(text(status));
+        let (code, reason) = status.split_at_checked(3).ok_or_else(bad)?;
+        let code = scan::decimal(code).ok_or_else(bad)? as u16;
+        let reason = match reason {
+            [] => reason,
+            [b' ', reason @ ..] if scan::value_end(reason, 0) == reason.len() => reason,
+            _ => return Err(bad()),
         };
         match code {
-            200..=999 => {}
-            100..=199 => return Err(HeadingError::Informational(code)),
-            _ => return Err(bad()),
+            200..=999 => Ok(Self::with_status(code, Some(reason.into()), room)),
+            100..=199 => Err(HeadingError::Informational(code)),
+            _ => Err(bad()),
         }
-        let mut encoded = Vec::new();
-        let reason = if (code, reason) == (200, "OK") {
-            None
-        } else {
-            encode_latin1(reason, &mut encoded).map_err(|()| HeadingError::NotLatin1(status.to_owned()))?;
-            if encoded.iter().any(|&byte| is_forbidden_in_value(byte)) {
-                return Err(bad());
-            }
-            Some(Bytes::from(encoded))
-        };
-        let lines = HeaderBlock::with_capacity(room);
-        Ok(Self { status: code, reason, lines, content_length: None, dropped: Vec::new() })
     }
 
-    /// Adds one header.
+    fn with_status(status: u16, reason: Option<Box<[u8]>>, room: usize) -> Self {
+        let lines = HeaderBlock::with_capacity(room);
+        Self { status, reason, lines, content_length: None, dropped: Vec::new() }
+    }
+
+    /// Adds one header, name and value in latin-1.
     ///
     /// # Errors
     /// What is wrong with name or value.
-    pub fn push(&mut self, name: &str, value: &str) -> Result<(), HeadingError> {
-        if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(HeadingError::BadName(name.to_owned()));
+    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadingError> {
+        if name.is_empty() || scan::token_end(name, 0) < name.len() {
+            return Err(HeadingError::BadName(text(name)));
         }
-        if is_hop_by_hop(name) {
-            self.dropped.push(name.to_owned());
-            return Ok(());
+        if scan::value_end(value, 0) < value.len() {
+            return Err(HeadingError::BadValue(text(name)));
         }
-        if name.len() == CONTENT_LENGTH.len() && name.eq_ignore_ascii_case(CONTENT_LENGTH) {
-            return self.set_content_length(value);
+        // The headers that are not the application's begin with one of these letters.
+        if matches!(name[0] | 0x20, b'c' | b'k' | b'p' | b't' | b'u') {
+            if is_hop_by_hop(name) {
+                self.dropped.push(text(name));
+                return Ok(());
+            }
+            if name.eq_ignore_ascii_case(CONTENT_LENGTH) {
+                return self.set_content_length(value);
+            }
         }
-        let mut encoded = Vec::new();
-        let bytes = if value.is_ascii() {
-            value.as_bytes()
-        } else {
-            encode_latin1(value, &mut encoded).map_err(|()| HeadingError::NotLatin1(value.to_owned()))?;
-            &encoded
-        };
-        if bytes.iter().any(|&byte| is_forbidden_in_value(byte)) {
-            return Err(HeadingError::BadValue(name.to_owned()));
-        }
-        self.lines.push(name.as_bytes(), bytes.trim_ascii());
+        self.lines.push(name, value.trim_ascii());
         Ok(())
     }
 
@@ -132,56 +121,47 @@ impl Heading {
         }
     }
 
-    fn set_content_length(&mut self, value: &str) -> Result<(), HeadingError> {
-        let bad = || HeadingError::BadContentLength(value.to_owned());
-        let digits = value.trim_matches([' ', '\t']);
-        if self.content_length.is_some() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    fn set_content_length(&mut self, value: &[u8]) -> Result<(), HeadingError> {
+        let bad = || HeadingError::BadContentLength(text(value));
+        if self.content_length.is_some() {
             return Err(bad());
         }
-        self.content_length = Some(digits.parse().map_err(|_| bad())?);
+        self.content_length = Some(scan::decimal(value.trim_ascii()).ok_or_else(bad)?);
         Ok(())
     }
 }
 
 /// Whether a header belongs to the connection and not to the response (RFC 9110 section 7.6.1, and RFC 2616 section
 /// 13.5.1, which PEP 3333 names).
-pub fn is_hop_by_hop(name: &str) -> bool {
-    // All of them are between 2 and 19 characters long and begin with one of seven letters.
-    const NAMES: [&str; 9] = [
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "trailers",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    matches!(name.as_bytes().first().map(u8::to_ascii_lowercase), Some(b'c' | b'k' | b'p' | b't' | b'u'))
-        && NAMES.iter().any(|hop| hop.eq_ignore_ascii_case(name))
+pub fn is_hop_by_hop(name: &[u8]) -> bool {
+    let names: &[&[u8]] = match name.len() {
+        2 => &[b"te"],
+        7 => &[b"upgrade", b"trailer"],
+        8 => &[b"trailers"],
+        10 => &[b"connection", b"keep-alive"],
+        17 => &[b"transfer-encoding"],
+        18 => &[b"proxy-authenticate"],
+        19 => &[b"proxy-authorization"],
+        _ => &[],
+    };
+    names.iter().any(|hop| hop.eq_ignore_ascii_case(name))
 }
 
-fn encode_latin1(text: &str, out: &mut Vec<u8>) -> Result<(), ()> {
-    for character in text.chars() {
-        out.push(u8::try_from(u32::from(character)).map_err(|_| ())?);
-    }
-    Ok(())
+/// The text that latin-1 bytes stand for.
+fn text(latin1: &[u8]) -> String {
+    latin1.iter().map(|&byte| char::from(byte)).collect()
 }
 
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-fn is_forbidden_in_value(byte: u8) -> bool {
-    (byte < 0x20 && byte != b'\t') || byte == 0x7f
-}
-
-const CONTENT_LENGTH: &str = "content-length";
+const CONTENT_LENGTH: &[u8] = b"content-length";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The bytes of a text without characters beyond U+00FF.
+    fn latin1(text: &str) -> Vec<u8> {
+        text.chars().map(|c| u8::try_from(c).unwrap()).collect()
+    }
 
     #[test]
     fn statuses_are_three_digits_a_space_and_a_reason() {
@@ -193,14 +173,14 @@ mod tests {
             ("418", 418, Some("")),
             ("999 Caf\u{e9}", 999, Some("Caf\u{e9}")),
         ] {
-            let head = Heading::new(status, 0).unwrap().build();
+            let head = Heading::new(&latin1(status), 0).unwrap().build();
             assert_eq!(head.status, code);
-            let latin1 = |text: &str| Bytes::from(text.chars().map(|c| c as u8).collect::<Vec<_>>());
-            assert_eq!(head.reason, reason.map(latin1), "{status}");
+            assert_eq!(head.reason.as_deref(), reason.map(latin1).as_deref(), "{status}");
         }
         for status in [
             "",
             "OK",
+            "20",
             "20 OK",
             "2000 OK",
             "200OK",
@@ -209,16 +189,16 @@ mod tests {
             "000 x",
             "+20 x",
             "200 a\r\nX: y",
-            "200 \u{20ac}",
+            "200 \u{7f}",
         ] {
-            assert!(Heading::new(status, 0).is_err(), "{status:?}");
+            assert!(Heading::new(&latin1(status), 0).is_err(), "{status:?}");
         }
-        assert_eq!(Heading::new("103 Early", 0).unwrap_err(), HeadingError::Informational(103));
+        assert_eq!(Heading::new(b"103 Early", 0).unwrap_err(), HeadingError::Informational(103));
     }
 
     #[test]
     fn headers_cannot_carry_a_second_line() {
-        let mut heading = Heading::new("200 OK", 4).unwrap();
+        let mut heading = Heading::new(b"200 OK", 4).unwrap();
         for (name, value) in [
             ("X\r\nY", "a"),
             ("X Y", "a"),
@@ -228,33 +208,40 @@ mod tests {
             ("X", "a\r\nY: b"),
             ("X", "a\nb"),
             ("X", "\0"),
-            ("X", "\u{20ac}"),
+            ("X", "\u{7f}"),
         ] {
-            assert!(heading.push(name, value).is_err(), "{name:?}: {value:?}");
+            assert!(heading.push(&latin1(name), &latin1(value)).is_err(), "{name:?}: {value:?}");
         }
-        heading.push("X", "tab\tand \u{e9}").unwrap();
+        heading.push(b"X", b"tab\tand \xe9").unwrap();
         assert_eq!(heading.build().lines.as_bytes(), b"X: tab\tand \xe9\r\n");
     }
 
     #[test]
     fn content_length_is_taken_out_and_must_be_one_number() {
-        let mut heading = Heading::new("200 OK", 1).unwrap();
-        heading.push("content-LENGTH", "12").unwrap();
+        let mut heading = Heading::new(b"200 OK", 1).unwrap();
+        heading.push(b"content-LENGTH", b" 12").unwrap();
         assert_eq!(heading.content_length(), Some(12));
-        assert!(heading.push("Content-Length", "12").is_err());
+        assert!(heading.push(b"Content-Length", b"12").is_err());
         assert!(heading.build().lines.as_bytes().is_empty());
         for bad in ["", "-1", "+1", "1, 1", "1_0", "99999999999999999999"] {
-            assert!(Heading::new("200 OK", 1).unwrap().push("Content-Length", bad).is_err(), "{bad:?}");
+            let pushed = Heading::new(b"200 OK", 1).unwrap().push(b"Content-Length", bad.as_bytes());
+            assert!(pushed.is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn hop_by_hop_headers_are_left_out_and_named() {
-        let mut heading = Heading::new("200 OK", 3).unwrap();
-        heading.push("Connection", "close").unwrap();
-        heading.push("TE", "trailers").unwrap();
-        heading.push("Set-Cookie", "a=b").unwrap();
+        let mut heading = Heading::new(b"200 OK", 3).unwrap();
+        heading.push(b"Connection", b"close").unwrap();
+        heading.push(b"TE", b"trailers").unwrap();
+        heading.push(b"Set-Cookie", b"a=b").unwrap();
         assert_eq!(heading.dropped(), ["Connection", "TE"]);
         assert_eq!(heading.build().lines.iter().count(), 1);
+        for name in
+            ["Keep-Alive", "proxy-authenticate", "Proxy-Authorization", "Trailer", "trailers", "UPGRADE"]
+        {
+            assert!(is_hop_by_hop(name.as_bytes()), "{name}");
+        }
+        assert!(is_hop_by_hop(b"Transfer-Encoding") && !is_hop_by_hop(b"Cookie") && !is_hop_by_hop(b""));
     }
 }

@@ -65,14 +65,14 @@ mod tests {
     use super::*;
 
     fn heading(status: &str) -> Heading {
-        Heading::new(status, 0).unwrap()
+        Heading::new(status.as_bytes(), 0).unwrap()
     }
 
     #[test]
     fn a_second_call_needs_exc_info_and_replaces_everything() {
         let mut progress = Progress::default();
         let mut first = heading("200 OK");
-        first.push("X-Old", "1").unwrap();
+        first.push(b"X-Old", b"1").unwrap();
         progress.start(first, false).unwrap();
         assert_eq!(progress.start(heading("500 x"), false), Err(StartError::Again));
         progress.start(heading("500 x"), true).unwrap();

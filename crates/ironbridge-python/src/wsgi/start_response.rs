@@ -1,32 +1,45 @@
 //! start_response and the write callable that it returns (PEP 3333).
 
+mod ffi;
+
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
 use bytes::Bytes;
+pub use ffi::{Callable, StartResponseType};
 use ironbridge_exchange::{Response, ResponseBody, pipe};
 use pyo3::{
-    Bound, PyAny, PyErr, PyResult, Python,
+    Borrowed, Bound, PyAny, PyErr, PyResult, Python,
     exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyList, PyString, PyTuple},
 };
 
 use super::{
-    heading::Heading,
+    ffi::latin1_bytes,
+    heading::{Heading, HeadingError},
     outlet::{Failure, copy_bytes},
     progress::{Progress, StartError},
 };
 use crate::{engine::scheduler::WaitBy, here::Here};
 
 /// What an application is given as `start_response`, and all that the adapter knows of its response.
-#[pyclass(frozen, module = "ironbridge._native")]
+///
+/// It is its own write callable: called with nothing but bytes, it sends them.
 #[derive(Debug)]
 pub struct StartResponse {
     here: Here,
     state: Mutex<State>,
+}
+
+/// What it was called with.
+#[derive(Debug, Clone, Copy)]
+pub struct Arguments<'a, 'py> {
+    first: Option<Borrowed<'a, 'py, PyAny>>,
+    headers: Option<Borrowed<'a, 'py, PyAny>>,
+    exc_info: Option<Borrowed<'a, 'py, PyAny>>,
 }
 
 #[derive(Debug, Default)]
@@ -42,40 +55,54 @@ struct State {
     abandoned: bool,
 }
 
-#[pymethods]
 impl StartResponse {
-    #[pyo3(signature = (status, headers, exc_info=None, /))]
-    fn __call__<'py>(
-        slf: &Bound<'py, Self>,
-        status: &Bound<'py, PyString>,
+    /// For one request.
+    pub fn new(here: Here) -> Self {
+        Self { here, state: Mutex::default() }
+    }
+
+    /// The application calls `object`, which holds this.
+    fn call<'py>(
+        &self,
+        object: &Bound<'py, PyAny>,
+        arguments: Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Arguments { first, headers, exc_info } = arguments;
+        match (first.as_deref(), headers.as_deref()) {
+            (Some(status), Some(headers)) => {
+                self.start(status, headers, exc_info.as_deref())?;
+                Ok(object.clone())
+            }
+            (Some(data), None) if exc_info.is_none() && !data.is_instance_of::<PyString>() => {
+                self.write(data)?;
+                Ok(object.py().None().into_bound(object.py()))
+            }
+            _ => Err(PyTypeError::new_err("start_response() needs a status and a list of headers")),
+        }
+    }
+
+    fn start<'py>(
+        &self,
+        status: &Bound<'py, PyAny>,
         headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let this = slf.get();
+    ) -> PyResult<()> {
         let exc_info = exc_info.filter(|info| !info.is_none());
         let heading = read_heading(status, headers)?;
-        match this.state().progress.start(heading, exc_info.is_some()) {
-            Ok(()) => slf.getattr(pyo3::intern!(slf.py(), "write")),
+        match self.state().progress.start(heading, exc_info.is_some()) {
+            Ok(()) => Ok(()),
             Err(StartError::TooLate) => Err(reraise(exc_info)),
             Err(error) => Err(PyAssertionError::new_err(error.to_string())),
         }
     }
 
     /// Sends a piece of the body at once (PEP 3333 "The write() Callable").
-    #[pyo3(signature = (data, /))]
-    fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let data = data.cast::<PyBytes>().map_err(|_| not_bytes("write()", data))?;
-        match self.send(py, copy_bytes(data)) {
+    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let bytes = data.cast::<PyBytes>().map_err(|_| not_bytes("write()", data))?;
+        match self.send(data.py(), copy_bytes(bytes)) {
             Ok(()) | Err(Failure::TooMuch) => Ok(()),
             Err(failure) => Err(failure.into_error()),
         }
-    }
-}
-
-impl StartResponse {
-    /// For one request.
-    pub fn new(here: Here) -> Self {
-        Self { here, state: Mutex::default() }
     }
 
     /// The length that the application has promised.
@@ -121,7 +148,7 @@ impl StartResponse {
             tracing::warn!("the application sent more than its Content-Length; the rest is cut off");
             bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
         }
-        self.here.answer(Response { head: Box::new(heading.build()), body });
+        self.here.answer(Response { head: heading.build(), body });
         Ok(())
     }
 
@@ -219,7 +246,7 @@ impl StartResponse {
         state.body = Some(Arc::clone(&sender));
         drop(state);
         warn_of_dropped(&heading);
-        self.here.answer(Response { head: Box::new(heading.build()), body: ResponseBody::Stream(receiver) });
+        self.here.answer(Response { head: heading.build(), body: ResponseBody::Stream(receiver) });
         Ok(sender)
     }
 
@@ -244,23 +271,30 @@ impl StartResponse {
     }
 }
 
-fn read_heading(status: &Bound<'_, PyString>, headers: &Bound<'_, PyAny>) -> PyResult<Heading> {
-    let invalid = |error: super::heading::HeadingError| PyValueError::new_err(error.to_string());
+fn read_heading(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Heading> {
+    let status = status
+        .cast::<PyString>()
+        .map_err(|_| PyTypeError::new_err(format!("status must be a string, not {status:?}")))?;
+    let status = in_latin1(status)?;
     if let Ok(list) = headers.cast_exact::<PyList>() {
-        let mut heading = Heading::new(status.to_str()?, 32 * list.len()).map_err(invalid)?;
+        let mut heading = Heading::new(status, ROOM_PER_HEADER * list.len()).map_err(invalid)?;
         for pair in list.iter() {
             push_pair(&mut heading, &pair)?;
         }
         return Ok(heading);
     }
-    let mut heading = Heading::new(status.to_str()?, 256).map_err(invalid)?;
+    let mut heading = Heading::new(status, ROOM_PER_HEADER * 8).map_err(invalid)?;
     for pair in headers.try_iter()? {
         push_pair(&mut heading, &pair?)?;
     }
     Ok(heading)
 }
 
-fn push_pair(heading: &mut Heading, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+/// Adds a header as applications give it.
+///
+/// # Errors
+/// `TypeError` where it is no tuple of two strings, `ValueError` where they cannot be sent.
+pub fn push_pair(heading: &mut Heading, pair: &Bound<'_, PyAny>) -> PyResult<()> {
     let wrong =
         || PyTypeError::new_err(format!("headers must be (name, value) tuples of two strings, not {pair:?}"));
     let tuple = pair.cast::<PyTuple>().map_err(|_| wrong())?;
@@ -271,7 +305,15 @@ fn push_pair(heading: &mut Heading, pair: &Bound<'_, PyAny>) -> PyResult<()> {
     let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
         return Err(wrong());
     };
-    heading.push(name.to_str()?, value.to_str()?).map_err(|error| PyValueError::new_err(error.to_string()))
+    heading.push(in_latin1(&name)?, in_latin1(&value)?).map_err(invalid)
+}
+
+fn in_latin1<'a>(text: &'a Bound<'_, PyString>) -> PyResult<&'a [u8]> {
+    latin1_bytes(text).ok_or_else(|| invalid(HeadingError::NotLatin1(text.to_string_lossy().into_owned())))
+}
+
+fn invalid(error: HeadingError) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
 /// The exception of exc_info, to be raised again because the head has gone out.
@@ -298,6 +340,9 @@ fn warn_of_dropped(heading: &Heading) {
         );
     }
 }
+
+/// Bytes that a header takes, on the small side.
+const ROOM_PER_HEADER: usize = 32;
 
 /// Bytes of a streamed response that may wait for the client.
 const WINDOW: usize = 64 * 1024;

@@ -11,23 +11,34 @@ use portable as wide;
 use sys as wide;
 
 /// Whether a byte may stand in a token (RFC 9110 section 5.6.2).
-pub(super) const fn is_token(byte: u8) -> bool {
+pub const fn is_token(byte: u8) -> bool {
     CLASSES[byte as usize] & TOKEN != 0
 }
 
 /// Whether a byte may stand in a `reg-name` (RFC 3986 section 3.2.2), `%` included.
-pub(super) const fn is_reg_name(byte: u8) -> bool {
+pub const fn is_reg_name(byte: u8) -> bool {
     CLASSES[byte as usize] & REG_NAME != 0
 }
 
 /// Whether a byte may stand in a field value (RFC 9110 section 5.5): no control character but TAB.
-pub(super) const fn is_value(byte: u8) -> bool {
+pub const fn is_value(byte: u8) -> bool {
     byte == b'\t' || (byte >= 0x20 && byte != 0x7f)
+}
+
+/// The number that `1*DIGIT` says (RFC 9110 section 8.6), if it is just that and fits.
+pub fn decimal(value: &[u8]) -> Option<u64> {
+    if value.is_empty() {
+        return None;
+    }
+    value.iter().try_fold(0u64, |number, &byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// Where the token that starts at `at` ends; the end of `bytes` if nothing stops it.
 #[inline(always)]
-pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
+pub fn token_end(bytes: &[u8], at: usize) -> usize {
     let mut end = plain_end(bytes, at);
     while end < bytes.len() && is_token(bytes[end]) {
         end += 1;
@@ -37,13 +48,13 @@ pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
 
 /// Where the first byte at or after `at` stands that is no letter, digit, `-` or `.`; the end of `bytes` if there is none.
 #[inline(always)]
-pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
+pub fn plain_end(bytes: &[u8], at: usize) -> usize {
     first_place(bytes, at, wide::first_not_plain)
 }
 
 /// Where the first byte at or after `at` stands that no field value may hold; the end of `bytes` if there is none.
 #[inline(always)]
-pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
+pub fn value_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
         at = first_place(bytes, at, wide::first_below_or_delete::<0x20>);
         if bytes.get(at) != Some(&b'\t') {
@@ -55,7 +66,7 @@ pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
 
 /// Where the first control character or space at or after `at` stands; the end of `bytes` if there is none.
 #[inline(always)]
-pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
+pub fn target_end(bytes: &[u8], at: usize) -> usize {
     first_place(bytes, at, wide::first_below_or_delete::<0x21>)
 }
 

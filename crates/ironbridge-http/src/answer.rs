@@ -1,0 +1,215 @@
+//! From a request that hyper delivers to the response that the gate writes: the service of one connection.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn, ready},
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http_body::Body;
+use hyper::{body::Incoming, service::Service};
+use ironbridge_exchange::{Handler, Peer, Request, RequestBody, Response, ResponseBody, Version};
+
+use crate::{
+    connection::Front,
+    gate::{
+        lane::{Arrival, Lane, Outgoing, OutgoingBody, Payload},
+        refusal::Refusal,
+    },
+    inbound::{Pump, Unread, read_ahead},
+    journal::Entry,
+    outbound::Outbound,
+    plain,
+};
+
+/// Answers the requests of one connection. Clones are the same line.
+#[derive(Debug)]
+pub struct Line<H> {
+    shared: Arc<Shared<H>>,
+}
+
+#[derive(Debug)]
+struct Shared<H> {
+    front: Arc<Front>,
+    lane: Arc<Lane>,
+    peer: Arc<Peer>,
+    handler: H,
+}
+
+/// One request whose answer is being made.
+#[derive(Debug)]
+pub struct Exchange<H> {
+    line: Line<H>,
+    entry: Entry,
+    head_only: bool,
+}
+
+/// What hyper is given.
+type Answer = Result<hyper::Response<Outbound>, io::Error>;
+
+impl<H> Clone for Line<H> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<H: Handler> Service<hyper::Request<Incoming>> for Line<H> {
+    type Response = hyper::Response<Outbound>;
+    type Error = io::Error;
+    type Future = Answering<H>;
+
+    /// The request's real head waits in the lane.
+    fn call(&self, request: hyper::Request<Incoming>) -> Answering<H> {
+        let arrival = match self.shared.lane.take_request() {
+            Some(Ok(arrival)) => arrival,
+            Some(Err(refusal)) => return Answering::with(ready(Ok(self.turn_away(refusal)))),
+            None => {
+                let error = "hyper delivered a request that the gate never passed";
+                return Answering::with(ready(Err(io::Error::other(error))));
+            }
+        };
+        let exchange = self.open(&arrival);
+        let incoming = request.into_body();
+        if incoming.is_end_stream() {
+            let future = self.hand_on(arrival, RequestBody::Empty);
+            return Answering::Running { future, exchange: Some(exchange) };
+        }
+        Answering::with(self.clone().answer_with_body(arrival, incoming, exchange))
+    }
+}
+
+impl<H: Handler> Line<H> {
+    /// The line of a connection with `peer`.
+    pub fn new(front: Arc<Front>, lane: Arc<Lane>, peer: Peer, handler: H) -> Self {
+        Self { shared: Arc::new(Shared { front, lane, peer: Arc::new(peer), handler }) }
+    }
+
+    fn open(&self, arrival: &Arrival) -> Exchange<H> {
+        Exchange {
+            line: self.clone(),
+            entry: self.shared.front.journal.open(&arrival.head, &self.shared.peer),
+            head_only: &arrival.head.method[..] == b"HEAD",
+        }
+    }
+
+    fn hand_on(&self, arrival: Arrival, body: RequestBody) -> H::Future {
+        let Shared { lane, peer, handler, .. } = &*self.shared;
+        let early_hints = (arrival.head.version != Version::Http10).then(|| lane.hints.clone());
+        let request = Request { head: arrival.head, body, peer: Arc::clone(peer), early_hints };
+        handler.clone().call(request)
+    }
+
+    async fn answer_with_body(self, arrival: Arrival, incoming: Incoming, exchange: Exchange<H>) -> Answer {
+        let Shared { front, lane, .. } = &*self.shared;
+        let read = read_ahead(incoming, lane, front.config.buffering, arrival.expect_continue).await;
+        let (body, pump) = match read {
+            Ok(body) => body,
+            Err(Unread::Refused(refusal)) => {
+                front.journal.counters.refusal(refusal.label());
+                return Ok(self.blame(refusal, exchange));
+            }
+            Err(Unread::SpoolFailed) => return Ok(exchange.end(plain::response(503, &[]), None)),
+            Err(Unread::ClientGone) => return Err(io::ErrorKind::ConnectionReset.into()),
+        };
+        let (response, pump) = run(self.hand_on(arrival, body), pump).await;
+        match lane.body_fault() {
+            // An application that failed because its request's body broke a rule did not fail: the client did.
+            Some(fault) if response.head.status >= 500 => Ok(self.blame(fault, exchange)),
+            Some(_) => Ok(closing(exchange.end(response, pump))),
+            None => Ok(exchange.end(response, pump)),
+        }
+    }
+
+    fn blame(&self, fault: Refusal, exchange: Exchange<H>) -> hyper::Response<Outbound> {
+        closing(exchange.end(plain::refused(fault), None))
+    }
+
+    fn turn_away(&self, refusal: Refusal) -> hyper::Response<Outbound> {
+        let Shared { front, peer, .. } = &*self.shared;
+        tracing::debug!(peer = ?peer.remote, reason = %refusal, "request refused");
+        let entry = front.journal.open_refused(refusal, peer);
+        Exchange { line: self.clone(), entry, head_only: false }.end(plain::refused(refusal), None)
+    }
+}
+
+impl<H> Exchange<H> {
+    /// Splits a response into what hyper frames and what the gate writes.
+    fn end(self, response: Response, pump: Option<Pump>) -> hyper::Response<Outbound> {
+        let Self { line, mut entry, head_only } = self;
+        let lane = &line.shared.lane;
+        let Response { mut head, body } = response;
+        entry.begin(head.status);
+        let payload = match body {
+            _ if head_only || matches!(head.status, 204 | 304) => Payload::None,
+            ResponseBody::Empty => Payload::Bytes(bytes::Bytes::new()),
+            ResponseBody::Bytes(bytes) => Payload::Bytes(bytes),
+            ResponseBody::File { file, offset, len } => Payload::File { file, offset, len },
+            ResponseBody::Stream(receiver) => {
+                let outbound = Outbound::stream(receiver, head.content_length, pump, Arc::clone(lane), entry);
+                lane.push_response(Outgoing { head, body: OutgoingBody::Framed });
+                return hyper::Response::new(outbound);
+            }
+        };
+        if head.content_length.is_none() {
+            head.content_length = payload.len();
+        }
+        lane.push_response(Outgoing { head, body: OutgoingBody::Whole { payload, entry } });
+        hyper::Response::new(Outbound::Elsewhere)
+    }
+}
+
+/// Makes `response` the last one of its connection.
+fn closing(mut response: hyper::Response<Outbound>) -> hyper::Response<Outbound> {
+    response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    response
+}
+
+/// Waits for the handler, and feeds it the rest of its request meanwhile.
+async fn run<F>(future: F, mut pump: Option<Pump>) -> (Response, Option<Pump>)
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    let mut future = pin!(future);
+    let Ok(response) = poll_fn(|cx| {
+        if pump.as_mut().is_some_and(|pump| pump.poll(cx).is_ready()) {
+            pump = None;
+        }
+        future.as_mut().poll(cx)
+    })
+    .await;
+    (response, pump)
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`Line`]. A request without a body, which most are, needs no memory of its own.
+    #[project = AnsweringProjection]
+    #[allow(missing_docs)]
+    pub enum Answering<H: Handler> {
+        Running { #[pin] future: H::Future, exchange: Option<Exchange<H>> },
+        Boxed { future: Pin<Box<dyn Future<Output = Answer> + Send>> },
+    }
+}
+
+impl<H: Handler> Answering<H> {
+    fn with(future: impl Future<Output = Answer> + Send + 'static) -> Self {
+        Self::Boxed { future: Box::pin(future) }
+    }
+}
+
+impl<H: Handler> Future for Answering<H> {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        match self.project() {
+            AnsweringProjection::Running { future, exchange } => {
+                let Ok(response) = ready!(future.poll(cx));
+                let exchange = exchange.take().expect("a future is not polled after it was ready");
+                Poll::Ready(Ok(exchange.end(response, None)))
+            }
+            AnsweringProjection::Boxed { future } => future.as_mut().poll(cx),
+        }
+    }
+}
