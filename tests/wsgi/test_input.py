@@ -192,6 +192,8 @@ def test_a_client_that_leaves_mid_upload_is_an_os_error_in_the_application(site:
     connection.close()
     assert site.recorded("OSError") == ["started", "OSError"]
     site.assert_alive()
+    # That clients leave is not the application's fault, even if it lets the error through.
+    assert not [line for line in site.whole_log().splitlines() if "raised an exception" in line and site.key in line]
 
 
 @uses("input_until_error")

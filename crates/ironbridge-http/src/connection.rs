@@ -114,4 +114,4 @@ impl Watch {
 }
 
 /// Bytes that hyper may hold of a body in either direction; by itself it would grow to 400 KB a connection.
-const HYPER_BUFFER: usize = 64 * 1024;
+const HYPER_BUFFER: usize = 32 * 1024;

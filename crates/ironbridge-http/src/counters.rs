@@ -77,6 +77,11 @@ impl Counters {
         self.aborted.fetch_add(1, Relaxed);
     }
 
+    /// Requests so far whose head was read.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
     /// Connections open now.
     pub fn connections_open(&self) -> u64 {
         // Relaxed counts of other threads may be seen in any order, hence `saturating`.

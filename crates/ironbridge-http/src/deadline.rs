@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -34,6 +34,8 @@ pub struct Deadlines {
     draining: AtomicBool,
     timeouts: Timeouts,
     table: Mutex<Table>,
+    /// Connections that are idle and do not sleep yet. Changed only by whoever drives the reactor.
+    idle: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +86,7 @@ impl Deadlines {
             draining: AtomicBool::new(false),
             timeouts,
             table: Mutex::default(),
+            idle: AtomicUsize::new(0),
         })
     }
 
@@ -150,6 +153,18 @@ impl Deadlines {
         }
     }
 
+    /// Notes since which tick a connection is idle; 0: it is not, or it sleeps already.
+    fn set_idle_since(&self, slot: &Slot, since: u32) {
+        let before = slot.idle_since.load(Ordering::Relaxed);
+        slot.idle_since.store(since, Ordering::Relaxed);
+        let idle = self.idle.load(Ordering::Relaxed);
+        match (before, since) {
+            (0, 0) | (1.., 1..) => {}
+            (0, _) => self.idle.store(idle + 1, Ordering::Relaxed),
+            (_, 0) => self.idle.store(idle.saturating_sub(1), Ordering::Relaxed),
+        }
+    }
+
     fn due_in(&self, time: Duration) -> u32 {
         if time.is_zero() {
             return 0;
@@ -184,14 +199,16 @@ impl Bell {
         self.slot.waker.get_or_init(|| waker.clone());
     }
 
-    /// Whether the connection has been idle for so long that it should give its memory back.
+    /// Whether the connection should give its memory back: it has been idle for a while, or many others are idle too.
     pub fn may_sleep(&self) -> bool {
-        self.slot.may_sleep(self.deadlines.now.load(Ordering::Relaxed))
+        let is_idle = self.slot.idle_since.load(Ordering::Relaxed) != 0;
+        let is_crowded = self.deadlines.idle.load(Ordering::Relaxed) > MOST_AWAKE;
+        is_idle && is_crowded || self.slot.may_sleep(self.deadlines.now.load(Ordering::Relaxed))
     }
 
     /// The connection has done so.
     pub fn fell_asleep(&self) {
-        self.slot.idle_since.store(0, Ordering::Relaxed);
+        self.deadlines.set_idle_since(&self.slot, 0);
     }
 }
 
@@ -235,7 +252,7 @@ impl Ticket {
     pub fn stop_reading(&mut self) {
         self.reading = None;
         self.slot.read_due.store(0, Ordering::Relaxed);
-        self.slot.idle_since.store(0, Ordering::Relaxed);
+        self.deadlines.set_idle_since(&self.slot, 0);
     }
 
     /// The client takes nothing. Whether that has gone on for too long.
@@ -257,7 +274,7 @@ impl Ticket {
         self.reading = Some(wait);
         let idle_since =
             if wait == ReadWait::KeepAlive { self.deadlines.now.load(Ordering::Relaxed) } else { 0 };
-        self.slot.idle_since.store(idle_since, Ordering::Relaxed);
+        self.deadlines.set_idle_since(&self.slot, idle_since);
         let timeouts = &self.deadlines.timeouts;
         let time = match wait {
             ReadWait::KeepAlive => timeouts.keep_alive,
@@ -276,6 +293,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.deadlines.set_idle_since(&self.slot, 0);
         let mut table = self.deadlines.table();
         table.slots[self.index] = None;
         table.free.push(self.index);
@@ -286,6 +304,8 @@ impl Drop for Ticket {
 pub const TICK: Duration = Duration::from_millis(250);
 /// Ticks of idleness after which a connection gives its memory back.
 const SLEEP_AFTER: u32 = 2;
+/// Connections that may be idle without sleeping at once: a burst of new ones shall not take memory that then lies about.
+const MOST_AWAKE: usize = 256;
 /// How long we go on reading after our close so that the client gets our last response.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -361,6 +381,22 @@ mod tests {
         bell.fell_asleep();
         pass(&deadlines, TICK * SLEEP_AFTER);
         assert!(!bell.may_sleep());
+    }
+
+    #[test]
+    fn among_many_idle_connections_one_falls_asleep_at_once() {
+        let deadlines = deadlines();
+        let mut tickets: Vec<_> = (0..=MOST_AWAKE).map(|_| deadlines.enter()).collect();
+        for ticket in &mut tickets {
+            assert!(!ticket.bell().may_sleep());
+            ticket.read_is_late(ReadWait::KeepAlive);
+        }
+        let last = tickets.last_mut().unwrap();
+        assert!(last.bell().may_sleep());
+        last.stop_reading();
+        assert!(!last.bell().may_sleep() && !tickets[0].bell().may_sleep());
+        drop(tickets);
+        assert_eq!(deadlines.idle.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -35,17 +35,18 @@ pub async fn read_ahead(
     let fits = length.is_some_and(|length| length <= buffering.memory as u64);
     if !fits && !buffering.spool && expects_continue {
         // The client is asked to go on only when the application reads.
-        return Ok(stream(incoming, lane, Bytes::new(), buffering, false));
+        return Ok(stream(incoming, lane, [], buffering, false));
     }
     let mut memory =
         BytesMut::with_capacity(length.map_or(0, |length| length.min(buffering.memory as u64) as usize));
     while let Some(chunk) = next_chunk(&mut incoming).await {
-        memory.extend_from_slice(&chunk.map_err(|_| Unread::why(lane))?);
-        if memory.len() > buffering.memory {
-            if buffering.spool {
-                return spool(incoming, lane, &memory).await;
-            }
-            return Ok(stream(incoming, lane, memory.freeze(), buffering, true));
+        let chunk = chunk.map_err(|_| Unread::why(lane))?;
+        if memory.len() + chunk.len() <= buffering.memory {
+            memory.extend_from_slice(&chunk);
+        } else if buffering.spool {
+            return spool(incoming, lane, [memory.freeze(), chunk]).await;
+        } else {
+            return Ok(stream(incoming, lane, [memory.freeze(), chunk], buffering, true));
         }
     }
     Ok((if memory.is_empty() { RequestBody::Empty } else { RequestBody::Bytes(memory.freeze()) }, None))
@@ -71,13 +72,15 @@ impl Unread {
 fn stream(
     incoming: Incoming,
     lane: &Arc<Lane>,
-    first: Bytes,
+    first: impl IntoIterator<Item = Bytes>,
     buffering: Buffering,
     started: bool,
 ) -> (RequestBody, Option<Pump>) {
     let (sender, receiver) = pipe::pipe(buffering.memory.max(LEAST_WINDOW));
-    // The receiver is ours still, so the push cannot fail and wakes nobody.
-    let _ = sender.push(first);
+    for chunk in first {
+        // The receiver is ours still, so the push cannot fail and wakes nobody.
+        let _ = sender.push(chunk);
+    }
     let pump = Pump { incoming, sender: Some(sender), lane: Arc::clone(lane), started };
     (RequestBody::Stream(receiver), Some(pump))
 }
@@ -85,11 +88,14 @@ fn stream(
 async fn spool(
     mut incoming: Incoming,
     lane: &Arc<Lane>,
-    memory: &[u8],
+    first: [Bytes; 2],
 ) -> Result<(RequestBody, Option<Pump>), Unread> {
     let mut file = tempfile::tempfile().map_err(|error| spool_failed(&error))?;
-    file.write_all(memory).map_err(|error| spool_failed(&error))?;
-    let mut len = memory.len() as u64;
+    let mut len = 0;
+    for chunk in first {
+        len += chunk.len() as u64;
+        file.write_all(&chunk).map_err(|error| spool_failed(&error))?;
+    }
     while let Some(chunk) = next_chunk(&mut incoming).await {
         let chunk = chunk.map_err(|_| Unread::why(lane))?;
         len += chunk.len() as u64;

@@ -143,5 +143,8 @@ impl Future for Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.ticket.abandoned.store(true, Ordering::Relaxed);
+        // The ticket may stay in the queue for a while; what was read of its request is not needed any more.
+        let request = self.ticket.desk().request.take();
+        drop(request);
     }
 }

@@ -14,7 +14,7 @@ use crate::options::{Generate, Options};
 use crate::signals::Signals;
 use crate::sources::{self, Resolved, SourceError, command_line, known};
 use crate::worker::{Outcome, StartError, Worker};
-use crate::{generate, logging, shutdown};
+use crate::{generate, logging, memory, shutdown};
 
 /// Runs `ironbridge ARGUMENTS` and returns its exit code: 0 all is well, 2 the user's mistake, 3 the application does not
 /// load, 130 interrupted while it loaded.
@@ -91,6 +91,7 @@ fn resolve(arguments: Vec<OsString>) -> Result<Resolved, SourceError> {
 
 /// Starts the log and goes to the site's folder.
 fn prepare(Resolved { options, warnings, file }: Resolved) -> Result<Options, Stop> {
+    memory::share_arenas();
     logging::init(options.log_level, options.log_format);
     for warning in warnings {
         tracing::warn!("{warning}");

@@ -2,7 +2,8 @@
 //!
 //! * [`options`]: every option, declared once. [`sources`]: where their values come from.
 //! * [`discovery`]: which application is meant. [`application`]: its import.
-//! * [`worker`]: front end, engine and application, put together. [`signals`], [`shutdown`]: its end.
+//! * [`worker`]: front end, engine and application, put together, with `memory` to tidy up behind it. [`signals`],
+//!   [`shutdown`]: its end.
 //! * [`logging`]: the diagnostic log. [`generate`]: docs and types of the options.
 //! * [`cli`], [`python_api`]: the two ways in, `ironbridge ...` and `ironbridge.serve(...)`.
 //!
@@ -13,6 +14,7 @@ pub mod cli;
 pub mod discovery;
 pub mod generate;
 pub mod logging;
+mod memory;
 pub mod options;
 pub mod python_api;
 pub mod shutdown;

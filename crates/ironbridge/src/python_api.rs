@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::signals::Signals;
 use crate::sources::{self, SourceError, keywords, known};
 use crate::worker::{Controller, Outcome, StartError, Worker, WorkerOptions};
-use crate::{cli, logging};
+use crate::{cli, logging, memory};
 
 /// Ironbridge's native part. Use it through the package ``ironbridge``.
 #[pymodule(gil_used = false)]
@@ -66,6 +66,7 @@ fn main(py: Python<'_>, argv: Vec<OsString>) -> i32 {
 #[pyo3(signature = (app, **options))]
 fn serve(py: Python<'_>, app: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
     let options = read_options(py, "serve", options, &[])?;
+    memory::share_arenas();
     let (app, options) = load(app, &options)?;
     let signals = Signals::install(py)?;
     let worker = match Worker::new(app, &options) {

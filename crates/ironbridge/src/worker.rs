@@ -20,6 +20,8 @@ use ironbridge_http::{
 use ironbridge_python::{options::PythonOptions, worker::Engine};
 use pyo3::prelude::*;
 
+use crate::memory;
+
 /// What a worker is told.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -146,6 +148,7 @@ impl Worker {
             serving.await;
             ending.change(|stage| stage.drained = true);
         });
+        engine.spawn(memory::trim_when_quiet(Arc::clone(&journal.counters)));
         engine.start();
         let drained = controller.ending.wait(graceful_timeout);
         if !drained {

@@ -53,17 +53,19 @@ impl Application {
         let callable = self.start_response.make(py, StartResponse::new(here.clone()))?;
         let response = callable.get();
         let served = self.serve(py, &environ.dict, &callable, request);
+        let client_left = environ.client_left();
         environ.end();
         match served {
             Ok(()) => response.finish(),
             Err(failure) => {
                 response.fail();
                 match failure {
-                    // An application that lets write()'s OSError through has not failed.
+                    // An application that lets the OSError of write() or wsgi.input through has not failed.
                     Failure::Raised(error)
-                        if response.is_abandoned() && error.is_instance_of::<PyOSError>(py) =>
+                        if (response.is_abandoned() || client_left)
+                            && error.is_instance_of::<PyOSError>(py) =>
                     {
-                        tracing::debug!("a client left while the application wrote to it");
+                        tracing::debug!(%error, "a client left while the application read or wrote");
                     }
                     Failure::ClientLeft => tracing::debug!("a client left before its response was complete"),
                     failure => return Err(failure.into_error()),

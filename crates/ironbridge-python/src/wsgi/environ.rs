@@ -7,7 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use ironbridge_exchange::{
-    BodyFraming, Fields, Peer, Request, RequestBody, RequestHead, Version,
+    BodyFraming, Peer, Request, RequestBody, RequestHead, Version,
     peer::Address,
     target::{authority, path_and_query},
 };
@@ -37,8 +37,8 @@ pub struct EnvironMaker {
     mount: Arc<Mount>,
     /// What every environ starts from.
     template: Py<PyDict>,
-    /// The request that the template describes.
-    blank: RequestHead,
+    /// The request line that the template has.
+    blank: RequestLine,
 }
 
 /// What the environs of one connection start from; kept with it.
@@ -56,7 +56,15 @@ struct ConnectionTemplate {
 #[derive(Debug)]
 struct RepeatedTemplate {
     environ: Py<PyDict>,
-    head: Arc<RequestHead>,
+    line: RequestLine,
+}
+
+/// The request line that a template has. (A whole head would hold the block with which its template is kept.)
+#[derive(Debug)]
+struct RequestLine {
+    method: Bytes,
+    target: Bytes,
+    version: Version,
 }
 
 /// An environ, and what to do about its input when the request is over.
@@ -81,12 +89,10 @@ impl EnvironMaker {
     pub fn new(py: Python<'_>, mount: Arc<Mount>) -> PyResult<Self> {
         let names = Names::new(py);
         let template = template(py, &names, &mount)?;
-        let blank = RequestHead {
+        let blank = RequestLine {
             method: Bytes::from_static(b"GET"),
             target: Bytes::new(),
             version: Version::Http11,
-            fields: Fields::default(),
-            framing: BodyFraming::None,
         };
         Ok(Self { names, keys: HeaderKeys::default(), mount, template: template.unbind(), blank })
     }
@@ -109,8 +115,8 @@ impl EnvironMaker {
         let dict = match repeated {
             Some(template) => {
                 let dict = template.environ.bind(py).copy()?;
-                if (&template.head.method, &template.head.target) != (&head.method, &head.target) {
-                    self.put_request_line(&dict, &template.head, head)?;
+                if !template.line.is_of(head) {
+                    self.put_request_line(&dict, &template.line, head)?;
                 }
                 dict
             }
@@ -150,7 +156,7 @@ impl EnvironMaker {
         let kept = head.fields.kept();
         if kept.get::<RepeatedTemplate>().is_none() {
             let environ = self.fill(py, connection, request)?.unbind();
-            kept.keep(RepeatedTemplate { environ, head: Arc::clone(head) });
+            kept.keep(RepeatedTemplate { environ, line: RequestLine::of(head) });
         }
         Ok(kept.get())
     }
@@ -176,7 +182,7 @@ impl EnvironMaker {
     fn put_request_line(
         &self,
         dict: &Bound<'_, PyDict>,
-        before: &RequestHead,
+        before: &RequestLine,
         head: &RequestHead,
     ) -> PyResult<()> {
         let (py, names) = (dict.py(), &self.names);
@@ -267,7 +273,29 @@ impl EnvironMaker {
     }
 }
 
+impl RequestLine {
+    fn of(head: &RequestHead) -> Self {
+        Self {
+            method: Bytes::copy_from_slice(&head.method),
+            target: Bytes::copy_from_slice(&head.target),
+            version: head.version,
+        }
+    }
+
+    fn is_of(&self, head: &RequestHead) -> bool {
+        self.target == head.target && self.method == head.method && self.version == head.version
+    }
+}
+
 impl Environ<'_> {
+    /// Whether the application was told that its client left before its request was complete.
+    pub fn client_left(&self) -> bool {
+        match &self.input {
+            InputHandle::Own(input) => input.get().client_left(),
+            InputHandle::Shared(..) => false,
+        }
+    }
+
     /// The request is over: from now on its input raises. What the application has not kept serves the next request.
     pub fn end(self) {
         let Self { dict, input } = self;

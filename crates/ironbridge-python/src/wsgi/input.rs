@@ -144,6 +144,13 @@ impl Input {
         }
     }
 
+    /// Whether a read has failed because the client had left.
+    pub fn client_left(&self) -> bool {
+        self.state
+            .try_lock()
+            .is_ok_and(|state| matches!(*state, State::Stream { failed: Some(PipeError::Closed), .. }))
+    }
+
     fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
         // Never waiting for the lock: whoever holds it may be waiting for the interpreter that we hold.
         match self.state.try_lock() {
