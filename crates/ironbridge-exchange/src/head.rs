@@ -1,6 +1,7 @@
 //! Heads: what stands before a body.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::{block::HeaderBlock, fields::Fields};
 
@@ -37,13 +38,16 @@ pub enum BodyFraming {
     Chunked,
 }
 
+/// A request target; one of usual length needs no memory of its own.
+pub type Target = SmallVec<[u8; 48]>;
+
 /// A request's head as it came: method, raw target, and header lines in their order and spelling.
 #[derive(Debug, Clone)]
 pub struct RequestHead {
     /// The method token, unchanged (RFC 9110 section 9.1: case-sensitive).
     pub method: Bytes,
     /// The request target as sent, percent-encoding and fragment included.
-    pub target: Bytes,
+    pub target: Target,
     /// The version of the request line.
     pub version: Version,
     /// The header lines.

@@ -29,9 +29,15 @@ impl EarlyHints {
         self.shared.any.store(true, Ordering::Release);
     }
 
-    /// Takes what waits. Costs one atomic load while nothing does.
+    /// Whether nothing waits. Costs one atomic load.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        !self.shared.any.load(Ordering::Acquire)
+    }
+
+    /// Takes what waits. Costs no more while nothing does.
     pub fn take(&self) -> Vec<HeaderBlock> {
-        if !self.shared.any.load(Ordering::Acquire) {
+        if self.is_empty() {
             return Vec::new();
         }
         let mut hints = self.shared.hints.lock().unwrap_or_else(PoisonError::into_inner);

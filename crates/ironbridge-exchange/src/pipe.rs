@@ -221,7 +221,7 @@ fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
 }
 
 /// Chunks beyond this many bytes are taken piece by piece.
-const LARGEST_PIECE: usize = 256 * 1024;
+const LARGEST_PIECE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 use std::{
     fs::File,
     hint::black_box,
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -50,14 +50,13 @@ fn write_heads(criterion: &mut Criterion) {
         let lane = Arc::new(Lane::default());
         let mut writer = Writer::new(Arc::clone(&lane), Signature { server: true, date: true });
         let mut cx = Context::from_waker(Waker::noop());
-        let bufs = [IoSlice::new(MADE)];
         let journal = Arc::new(Journal { counters: Arc::default(), access_log: None });
         group.bench_function(format!("write/{name}"), |bencher| {
             bencher.iter_batched(
                 || outgoing(&lane, &head, journal.open_refused(Refusal::BadMethod, &peer())),
                 |outgoing| {
                     lane.push_response(outgoing);
-                    let written = writer.poll_write(&mut Sink, &mut cx, black_box(&bufs));
+                    let written = writer.poll_write(&mut Sink, &mut cx, black_box(MADE));
                     assert!(matches!(written, Poll::Ready(Ok(n)) if n == MADE.len()));
                 },
                 BatchSize::SmallInput,

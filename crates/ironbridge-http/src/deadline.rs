@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use crate::date;
+
 /// How long connections may take; zero ticks stand for "no limit".
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
@@ -96,6 +98,7 @@ impl Deadlines {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             interval.tick().await;
+            date::tick();
             self.tick();
         }
     }

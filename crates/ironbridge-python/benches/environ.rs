@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ironbridge_exchange::{
-    BodyFraming, Fields, Peer, Request, RequestBody, RequestHead, Version, fields::FieldLine,
+    BodyFraming, Fields, Peer, Request, RequestBody, RequestHead, Version, fields::FieldLine, head::Target,
     hints::EarlyHints, peer::Address,
 };
 use ironbridge_python::{
@@ -87,7 +87,7 @@ fn here() -> Here {
 fn request(target: &'static str, lines: &'static str) -> Request {
     let head = RequestHead {
         method: Bytes::from_static(b"GET"),
-        target: Bytes::from_static(target.as_bytes()),
+        target: Target::from_slice(target.as_bytes()),
         version: Version::Http11,
         fields: fields(lines),
         framing: BodyFraming::None,

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use ironbridge_exchange::{HeaderBlock, Response, hints::EarlyHints};
+use ironbridge_exchange::{HeaderBlock, Response};
 use pyo3::Python;
 
 use crate::{engine::scheduler::WaitBy, interpreter::PythonPool, ticket::Ticket};
@@ -39,14 +39,14 @@ impl Here {
         self.ticket.is_head
     }
 
-    /// Notes where this request's early hints go.
-    pub fn set_hints(&self, hints: Option<EarlyHints>) {
-        self.ticket.set_hints(hints);
+    /// Whether 103 responses can be sent ahead of the response.
+    pub fn takes_hints(&self) -> bool {
+        self.ticket.hints.is_some()
     }
 
     /// Sends a 103 response ahead of the response, unless that has begun.
     pub fn hint(&self, py: Python<'_>, lines: HeaderBlock) {
-        let Some(hints) = self.ticket.hints() else { return };
+        let Some(hints) = &self.ticket.hints else { return };
         if self.is_answered() {
             return;
         }

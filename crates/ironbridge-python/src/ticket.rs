@@ -1,15 +1,15 @@
 //! One request's trip from its connection to a Python thread and back.
 
 use std::{
+    cell::RefCell,
     convert::Infallible,
     future::Future,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::Instant,
 };
 
 use ironbridge_exchange::{Request, Response, hints::EarlyHints};
@@ -22,12 +22,16 @@ pub struct Ticket {
     pub pool: Arc<PythonPool>,
     thread: AtomicUsize,
     desk: Mutex<Desk>,
+    /// A response was handed over. Set under the desk's lock.
+    answered: AtomicBool,
     /// The connection does not wait any more: its client has gone.
     abandoned: AtomicBool,
     /// Whether the request's method is HEAD.
     pub is_head: bool,
-    /// When the request became ready to run.
-    pub arrived: Instant,
+    /// Where early hints go.
+    pub hints: Option<EarlyHints>,
+    /// Times that the request was found waiting.
+    found_waiting: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -35,34 +39,61 @@ struct Desk {
     request: Option<Request>,
     response: Option<Response>,
     connection: Option<Waker>,
-    answered: bool,
-    hints: Option<EarlyHints>,
 }
 
 impl Ticket {
     /// A ticket for `request`, and the future that ends with its response.
     pub fn new(request: Request, pool: &Arc<PythonPool>) -> (Arc<Self>, Waiting) {
-        let is_head = &request.head.method[..] == b"HEAD";
-        let desk =
-            Desk { request: Some(request), response: None, connection: None, answered: false, hints: None };
-        let ticket = Arc::new(Self {
+        let ticket = Self::filled(request, pool);
+        (Arc::clone(&ticket), Waiting { ticket: Some(ticket) })
+    }
+
+    /// A ticket from this thread's stock, or a new one.
+    fn filled(mut request: Request, pool: &Arc<PythonPool>) -> Arc<Self> {
+        let (is_head, hints) = (&request.head.method[..] == b"HEAD", request.early_hints.take());
+        let used = STOCK.try_with(|stock| stock.borrow_mut().pop()).ok().flatten();
+        if let Some(mut used) = used
+            && let Some(ticket) = Arc::get_mut(&mut used)
+            && Arc::ptr_eq(&ticket.pool, pool)
+        {
+            *ticket.answered.get_mut() = false;
+            *ticket.abandoned.get_mut() = false;
+            *ticket.found_waiting.get_mut() = 0;
+            ticket.is_head = is_head;
+            ticket.hints = hints;
+            ticket.desk().request = Some(request);
+            return used;
+        }
+        Arc::new(Self {
             pool: Arc::clone(pool),
             thread: AtomicUsize::new(usize::MAX),
-            desk: Mutex::new(desk),
+            answered: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             is_head,
-            arrived: Instant::now(),
+            hints,
+            found_waiting: AtomicU32::new(0),
+            desk: Mutex::new(Desk { request: Some(request), response: None, connection: None }),
+        })
+    }
+
+    /// Keeps a ticket for the next request, if nobody else holds it.
+    fn put_back(mut used: Arc<Self>) {
+        let Some(ticket) = Arc::get_mut(&mut used) else { return };
+        ticket.hints = None;
+        *ticket.desk() = Desk { request: None, response: None, connection: None };
+        // A thread that ends has no stock any more.
+        let _ = STOCK.try_with(|stock| {
+            let mut stock = stock.borrow_mut();
+            if stock.len() < MOST_KEPT {
+                stock.push(used);
+            }
         });
-        (Arc::clone(&ticket), Waiting { ticket })
     }
 
     /// Takes the request out, unless its client has gone or it was answered without being run.
     pub fn take_request(&self) -> Option<Request> {
-        if self.is_abandoned() {
-            return None;
-        }
         let mut desk = self.desk();
-        if desk.answered { None } else { desk.request.take() }
+        if self.is_abandoned() || self.is_answered() { None } else { desk.request.take() }
     }
 
     /// Notes which pool thread runs the request.
@@ -80,30 +111,25 @@ impl Ticket {
         self.abandoned.load(Ordering::Relaxed)
     }
 
+    /// The request is found waiting once more; returns how often it was before.
+    pub fn find_waiting(&self) -> u32 {
+        self.found_waiting.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Hands the response over; the first one counts. Returns whom to wake.
     pub fn answer(&self, response: Response) -> Option<Waker> {
         let mut desk = self.desk();
-        if desk.answered {
+        if self.is_answered() {
             return None;
         }
-        desk.answered = true;
+        self.answered.store(true, Ordering::Release);
         desk.response = Some(response);
         desk.connection.take()
     }
 
     /// Whether a response was handed over.
     pub fn is_answered(&self) -> bool {
-        self.desk().answered
-    }
-
-    /// Notes where early hints go.
-    pub fn set_hints(&self, hints: Option<EarlyHints>) {
-        self.desk().hints = hints;
-    }
-
-    /// Where early hints go.
-    pub fn hints(&self) -> Option<EarlyHints> {
-        self.desk().hints.clone()
+        self.answered.load(Ordering::Acquire)
     }
 
     /// Whom to wake so that the connection is polled.
@@ -119,32 +145,45 @@ impl Ticket {
 
 /// The connection's side: ready with the response. Dropped early, the request is abandoned.
 pub struct Waiting {
-    ticket: Arc<Ticket>,
+    /// None once the response is there.
+    ticket: Option<Arc<Ticket>>,
 }
 
 impl Future for Waiting {
     type Output = Result<Response, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut desk = self.ticket.desk();
-        match desk.response.take() {
-            Some(response) => Poll::Ready(Ok(response)),
-            None => {
-                match &mut desk.connection {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => desk.connection = Some(cx.waker().clone()),
-                }
-                Poll::Pending
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let ticket = self.ticket.as_ref().expect("a future is not polled after it was ready");
+        let mut desk = ticket.desk();
+        let Some(response) = desk.response.take() else {
+            match &mut desk.connection {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => desk.connection = Some(cx.waker().clone()),
             }
+            return Poll::Pending;
+        };
+        drop(desk);
+        if let Some(ticket) = self.ticket.take() {
+            Ticket::put_back(ticket);
         }
+        Poll::Ready(Ok(response))
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.ticket.abandoned.store(true, Ordering::Relaxed);
+        let Some(ticket) = &self.ticket else { return };
+        ticket.abandoned.store(true, Ordering::Relaxed);
         // The ticket may stay in the queue for a while; what was read of its request is not needed any more.
-        let request = self.ticket.desk().request.take();
+        let request = ticket.desk().request.take();
         drop(request);
     }
 }
+
+thread_local! {
+    /// Tickets of requests that are over.
+    static STOCK: RefCell<Vec<Arc<Ticket>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A thread keeps no more used tickets than this.
+const MOST_KEPT: usize = 128;

@@ -41,6 +41,17 @@ pub enum Piece {
     },
 }
 
+/// How far [`ChunkedTracker::follow`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Followed {
+    /// Bytes that belong to the body, framing included.
+    pub taken: usize,
+    /// Bytes of data among them.
+    pub data: u64,
+    /// Whether the body ends with them.
+    pub over: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// In the size, after this many digits.
@@ -102,6 +113,30 @@ impl ChunkedTracker {
     /// Whether the end of the body has been read.
     pub fn is_over(&self) -> bool {
         self.state == State::Over
+    }
+
+    /// Follows the body over as many of `bytes` as belong to it.
+    ///
+    /// # Errors
+    /// As [`ChunkedTracker::next`].
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<Followed, Refusal> {
+        let mut followed = Followed { taken: 0, data: 0, over: false };
+        while let Some(piece) = self.next(&bytes[followed.taken..])? {
+            match piece {
+                Piece::Framing { consumed } => followed.taken += consumed,
+                Piece::Data { len } => {
+                    self.advance_data(len);
+                    followed.data += len as u64;
+                    followed.taken += len;
+                }
+                Piece::End { consumed } => {
+                    followed.taken += consumed;
+                    followed.over = true;
+                    break;
+                }
+            }
+        }
+        Ok(followed)
     }
 
     /// What stands at the start of `input`, the bytes after everything consumed so far; `None` when it is empty,

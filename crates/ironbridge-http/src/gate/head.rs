@@ -1,7 +1,7 @@
 //! Reads a request's head (RFC 9112 sections 2 to 6), or says why it may not pass.
 
 use bytes::Bytes;
-use ironbridge_exchange::{Fields, RequestHead, Version, fields::FieldLine};
+use ironbridge_exchange::{Fields, RequestHead, Version, fields::FieldLine, head::Target};
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::{
@@ -202,7 +202,7 @@ fn assemble(bytes: &[u8], request: &RequestLine, fields: Fields, framed: Framed)
     let (method, target) = (&bytes[..request.method_end], &bytes[request.target_start..request.target_end]);
     let head = RequestHead {
         method: well_known(method).unwrap_or_else(|| Bytes::copy_from_slice(method)),
-        target: if target == b"/" { Bytes::from_static(b"/") } else { Bytes::copy_from_slice(target) },
+        target: Target::from_slice(target),
         version: request.version,
         fields,
         framing: framed.framing,

@@ -1,7 +1,7 @@
 //! The gate as hyper sees it: a byte stream.
 
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -113,21 +113,14 @@ impl<T: Transport> Read for GateIo<T> {
 
 impl<T: Transport> Write for GateIo<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let poll = this.writer.poll_write(&mut this.transport, cx, bufs);
+        let poll = this.writer.poll_write(&mut this.transport, cx, buf);
         this.watch(poll)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        // Most of what hyper writes is a short head: collecting slices would only cost time.
+        false
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -105,22 +105,26 @@ impl Payload {
 
 impl Lane {
     /// The gate has read a head, or turned one away.
+    #[inline]
     pub fn push_request(&self, request: Result<Arrival, Refusal>) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.lock().requests.push_back(request);
     }
 
     /// The head of the request that hyper has just delivered.
+    #[inline]
     pub fn take_request(&self) -> Option<Result<Arrival, Refusal>> {
         self.lock().requests.pop_front()
     }
 
     /// The service is about to hand this response to hyper.
+    #[inline]
     pub fn push_response(&self, response: Outgoing) {
         self.lock().responses.push_back(response);
     }
 
     /// hyper has written a head: this one belongs in its place.
+    #[inline]
     pub fn take_response(&self) -> Option<Outgoing> {
         self.lock().responses.pop_front()
     }

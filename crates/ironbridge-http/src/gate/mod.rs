@@ -28,6 +28,7 @@ pub mod refusal;
 pub mod transport;
 pub mod writer;
 
+mod alarm;
 mod field_line;
 mod host;
 mod meaning;

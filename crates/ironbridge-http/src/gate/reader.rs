@@ -15,7 +15,8 @@ use ironbridge_exchange::BodyFraming;
 use tokio::io::ReadBuf;
 
 use super::{
-    chunked::{ChunkedTracker, Piece},
+    alarm::Alarm,
+    chunked::ChunkedTracker,
     head::{HeadReader, HeadStep, ParsedHead, Persistence},
     lane::{Arrival, Lane},
     limits::HeadLimits,
@@ -40,6 +41,7 @@ pub struct Reader {
     lane: Arc<Lane>,
     limits: ReadLimits,
     heads: HeadReader,
+    alarm: Alarm,
     /// Bytes that were read from the socket and not yet used.
     input: BytesMut,
     /// A made head that hyper has not seen yet.
@@ -78,6 +80,7 @@ impl Reader {
             lane,
             limits,
             heads: HeadReader::default(),
+            alarm: Alarm::default(),
             input: BytesMut::new(),
             feed: Feed::default(),
             state: State::Head,
@@ -224,12 +227,13 @@ impl Reader {
                 (take, *left == 0)
             }
             State::Chunked(tracker) => {
-                let (take, over) = follow_chunks(tracker, window, &mut self.body_bytes)?;
+                let followed = tracker.follow(window)?;
+                self.body_bytes += followed.data;
                 // What a size line promises is refused before it comes.
                 if tracker.announced() > self.limits.body {
                     return Err(Refusal::BodyTooLarge);
                 }
-                (take, over)
+                (followed.taken, followed.over)
             }
             State::Head | State::Refused => unreachable!("only bodies are passed on"),
         };
@@ -279,7 +283,7 @@ impl Reader {
         SCRATCH.with_borrow_mut(|scratch| {
             let room = scratch.len().min(most);
             let mut buf = ReadBuf::new(&mut scratch[..room]);
-            match Pin::new(transport).poll_read(cx, &mut buf) {
+            match self.alarm.poll(cx, |cx| Pin::new(transport).poll_read(cx, &mut buf)) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(result) => result?,
             }
@@ -384,29 +388,6 @@ impl Feed {
 enum TimedOut {
     Idle,
     Refused(Refusal),
-}
-
-/// Follows the framing of `window`. Returns how many bytes may pass, and whether the body ends with them.
-fn follow_chunks(
-    tracker: &mut ChunkedTracker,
-    window: &[u8],
-    body_bytes: &mut u64,
-) -> Result<(usize, bool), Refusal> {
-    let mut at = 0;
-    while at < window.len() {
-        match tracker.next(&window[at..])? {
-            None => break,
-            Some(Piece::Framing { consumed }) => at += consumed,
-            Some(Piece::Data { len }) => {
-                let len = len.min(window.len() - at);
-                tracker.advance_data(len);
-                *body_bytes += len as u64;
-                at += len;
-            }
-            Some(Piece::End { consumed }) => return Ok((at + consumed, true)),
-        }
-    }
-    Ok((at, false))
 }
 
 thread_local! {

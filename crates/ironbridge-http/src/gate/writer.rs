@@ -16,7 +16,7 @@ use bytes::Buf;
 use ironbridge_exchange::{HeaderBlock, ResponseHead};
 
 use super::{
-    chunked::{ChunkedTracker, Piece},
+    chunked::ChunkedTracker,
     lane::{Lane, Outgoing, OutgoingBody, Payload},
     transport::Transport,
 };
@@ -48,11 +48,18 @@ pub struct Writer {
 #[derive(Debug)]
 enum State {
     Head,
+    /// The body of a streamed response.
+    Stream(Framed),
+    /// Nothing, before the response has been sent that hyper believes to be empty.
+    Whole(Whole),
+}
+
+/// Where in a streamed body hyper is.
+#[derive(Debug, Clone, Copy)]
+enum Framed {
     Length(u64),
     Chunked(ChunkedTracker),
     UntilClose,
-    /// Nothing, before the response has been sent that hyper believes to be empty.
-    Whole(Whole),
 }
 
 /// A response on its way that needs nothing more from hyper.
@@ -75,24 +82,17 @@ impl Writer {
         &mut self,
         transport: &mut T,
         cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.pending() > HIGH_WATER {
             ready!(self.poll_send(transport, cx))?;
         }
         let mut taken = 0;
-        for buf in bufs {
-            let mut rest: &[u8] = buf;
-            while !rest.is_empty() {
-                match self.poll_step(transport, cx, rest) {
-                    Poll::Ready(Ok(n)) => {
-                        taken += n;
-                        rest = &rest[n..];
-                    }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending if taken > 0 => return Poll::Ready(Ok(taken)),
-                    Poll::Pending => return Poll::Pending,
-                }
+        while taken < bytes.len() {
+            match self.poll_step(transport, cx, &bytes[taken..]) {
+                Poll::Ready(step) => taken += step?,
+                Poll::Pending if taken > 0 => return Poll::Ready(Ok(taken)),
+                Poll::Pending => return Poll::Pending,
             }
         }
         // Everything small leaves in one write.
@@ -108,7 +108,7 @@ impl Writer {
         transport: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if matches!(self.state, State::Head) {
+        if matches!(self.state, State::Head) && !self.lane.hints.is_empty() {
             for hints in self.lane.hints.take() {
                 self.write_hints(&hints);
             }
@@ -161,48 +161,36 @@ impl Writer {
     ) -> Poll<io::Result<usize>> {
         match &mut self.state {
             State::Head => Poll::Ready(self.take_head(rest)),
-            State::Length(_) if rest.len() >= LARGE => self.poll_large(transport, cx, rest),
-            State::Length(left) => {
-                let take = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= take as u64;
-                self.out.extend_from_slice(&rest[..take]);
-                self.end_of_length();
-                Poll::Ready(Ok(take))
+            State::Whole(_) => {
+                ready!(self.poll_send(transport, cx))?;
+                Poll::Ready(Ok(0))
             }
-            State::Chunked(tracker) => {
-                let (take, over) = follow(tracker, rest)?;
+            State::Stream(framed) if rest.len() >= LARGE => {
+                let (most, _) = framed.clone().advance(rest)?;
+                self.poll_large(transport, cx, &rest[..most])
+            }
+            State::Stream(framed) => {
+                let (take, over) = framed.advance(rest)?;
                 self.out.extend_from_slice(&rest[..take]);
                 if over {
                     self.end_response();
                 }
                 Poll::Ready(Ok(take))
             }
-            State::UntilClose => {
-                self.out.extend_from_slice(rest);
-                Poll::Ready(Ok(rest.len()))
-            }
-            State::Whole(_) => {
-                ready!(self.poll_send(transport, cx))?;
-                Poll::Ready(Ok(0))
-            }
         }
     }
 
-    /// A large slice of a body of known length goes to the socket as it is, behind what waits.
+    /// A large slice of a streamed body goes to the socket as it is, behind what waits.
     fn poll_large<T: Transport>(
         &mut self,
         transport: &mut T,
         cx: &mut Context<'_>,
-        rest: &[u8],
+        slice: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let State::Length(left) = self.state else { unreachable!("the caller looked") };
-        let take = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let waiting = self.pending();
-        let n = {
-            let slices = [IoSlice::new(&self.out[self.sent..]), IoSlice::new(&rest[..take])];
-            let slices = if waiting == 0 { &slices[1..] } else { &slices[..] };
-            ready!(Pin::new(&mut *transport).poll_write_vectored(cx, slices))?
-        };
+        let slices = [IoSlice::new(&self.out[self.sent..]), IoSlice::new(slice)];
+        let slices = if waiting == 0 { &slices[1..] } else { &slices[..] };
+        let n = ready!(Pin::new(&mut *transport).poll_write_vectored(cx, slices))?;
         if n == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -213,16 +201,12 @@ impl Writer {
         }
         self.out.clear();
         self.sent = 0;
-        let taken = n - waiting;
-        self.state = State::Length(left - taken as u64);
-        self.end_of_length();
-        Poll::Ready(Ok(taken))
-    }
-
-    fn end_of_length(&mut self) {
-        if matches!(self.state, State::Length(0)) {
+        let State::Stream(framed) = &mut self.state else { unreachable!("the caller looked") };
+        let (taken, over) = framed.advance(&slice[..n - waiting])?;
+        if over {
             self.end_response();
         }
+        Poll::Ready(Ok(taken))
     }
 
     fn end_response(&mut self) {
@@ -270,15 +254,15 @@ impl Writer {
         self.write_head(&rest[..VERSION_LEN], &head, framing, made.connection);
         match (body, made.length) {
             (OutgoingBody::Whole { payload, entry }, _) => {
-                self.begin_whole(payload, head.content_length, entry)?
+                self.begin_whole(payload, head.content_length, entry)?;
             }
-            (OutgoingBody::Framed, Some((length, _))) => self.state = State::Length(length),
+            (OutgoingBody::Framed, Some((0, _))) => self.end_response(),
+            (OutgoingBody::Framed, Some((length, _))) => self.state = State::Stream(Framed::Length(length)),
             (OutgoingBody::Framed, None) if made.is_chunked => {
-                self.state = State::Chunked(ChunkedTracker::new(0));
+                self.state = State::Stream(Framed::Chunked(ChunkedTracker::new(0)));
             }
-            (OutgoingBody::Framed, None) => self.state = State::UntilClose,
+            (OutgoingBody::Framed, None) => self.state = State::Stream(Framed::UntilClose),
         }
-        self.end_of_length();
         Ok(made.end)
     }
 
@@ -317,7 +301,7 @@ impl Writer {
 
     /// Whether only our close can tell the client where the body ends.
     pub fn is_framed_by_close(&self) -> bool {
-        matches!(self.state, State::UntilClose)
+        matches!(self.state, State::Stream(Framed::UntilClose))
     }
 
     fn write_head(
@@ -362,6 +346,24 @@ impl Writer {
         self.out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
         self.out.extend_from_slice(lines.as_bytes());
         self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Framed {
+    /// Follows the body over as many of `bytes` as belong to it. Returns how many do, and whether it ends with them.
+    fn advance(&mut self, bytes: &[u8]) -> io::Result<(usize, bool)> {
+        match self {
+            Self::Length(left) => {
+                let take = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= take as u64;
+                Ok((take, *left == 0))
+            }
+            Self::Chunked(tracker) => {
+                let followed = tracker.follow(bytes).map_err(io::Error::other)?;
+                Ok((followed.taken, followed.over))
+            }
+            Self::UntilClose => Ok((bytes.len(), false)),
+        }
     }
 }
 
@@ -463,23 +465,6 @@ fn write_status_line(out: &mut Vec<u8>, version: &[u8], status: u16, reason: Opt
     out.push(b' ');
     out.extend_from_slice(reason.unwrap_or_else(|| standard_reason(status).as_bytes()));
     out.extend_from_slice(b"\r\n");
-}
-
-fn follow(tracker: &mut ChunkedTracker, bytes: &[u8]) -> io::Result<(usize, bool)> {
-    let mut at = 0;
-    while at < bytes.len() {
-        match tracker.next(&bytes[at..]).map_err(io::Error::other)? {
-            None => break,
-            Some(Piece::Framing { consumed }) => at += consumed,
-            Some(Piece::Data { len }) => {
-                let len = len.min(bytes.len() - at);
-                tracker.advance_data(len);
-                at += len;
-            }
-            Some(Piece::End { consumed }) => return Ok((at + consumed, true)),
-        }
-    }
-    Ok((at, false))
 }
 
 /// hyper's response to a plain request, as long as the connection stays and it believes that there is no body.

@@ -7,6 +7,7 @@
 //!
 //! The rules are those of the design's section 3. This module knows neither Python nor HTTP.
 
+pub mod moment;
 pub(crate) mod parker;
 pub mod pool;
 pub mod reactor;

@@ -1,7 +1,6 @@
 //! The pool of Python threads and the lock around the [`Scheduler`]: everything that moves.
 
 use std::{
-    collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     time::Duration,
@@ -97,22 +96,18 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
         Ok(())
     }
 
-    /// Takes the jobs out of the queue that `expired` names.
+    /// Takes the jobs out of the queue that `expired` names; it is asked once about each.
     pub(crate) fn sweep(&self, mut expired: impl FnMut(&I::Job) -> bool) -> Vec<I::Job> {
         let mut books = self.books();
         let jobs = books.jobs_mut();
-        if !jobs.iter().any(&mut expired) {
-            return Vec::new();
-        }
-        let (out, stay): (Vec<_>, VecDeque<_>) = {
-            let mut out = Vec::new();
-            let mut stay = VecDeque::with_capacity(jobs.len());
-            for job in jobs.drain(..) {
-                if expired(&job) { out.push(job) } else { stay.push_back(job) }
+        let mut out = Vec::new();
+        for _ in 0..jobs.len() {
+            match jobs.pop_front() {
+                Some(job) if expired(&job) => out.push(job),
+                Some(job) => jobs.push_back(job),
+                None => break,
             }
-            (out, stay)
-        };
-        *jobs = stay;
+        }
         out
     }
 

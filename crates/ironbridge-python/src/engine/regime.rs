@@ -50,6 +50,10 @@ impl Regime {
     /// Takes one job into account.
     pub fn observe(&mut self, times: JobTimes) {
         let sample = times.blocked.min(CAP).as_nanos() as i64;
+        if sample == 0 && self.average_nanos < WEIGHT && self.fast && !self.on_trial {
+            // The usual case: nothing to learn.
+            return;
+        }
         self.average_nanos += (sample - self.average_nanos) / WEIGHT;
         if self.fast && self.average_nanos > SLOW_ABOVE_NANOS {
             self.turn_slow();

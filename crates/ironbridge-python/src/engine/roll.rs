@@ -36,7 +36,7 @@ impl Roll {
         let deadline = now() + patience;
         let mut aboard = self.aboard.lock().expect("no code panics under this lock");
         while *aboard > 0 {
-            let left = deadline.saturating_duration_since(now());
+            let left = deadline.duration_since(now());
             if left.is_zero() {
                 break;
             }

@@ -6,10 +6,7 @@
 //! A leader leaves in two steps: [`Scheduler::turn`], asked from inside the reactor, tells it to; once it is out,
 //! [`Scheduler::leave`] says what for and vacates the lead. So whoever finds the lead vacant finds the reactor empty.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Duration};
 
 mod crew;
 mod orders;
@@ -22,7 +19,10 @@ mod tests;
 use crew::{Assignment, Crew, Phase};
 pub use orders::{Finding, Order, Policy, Summons, Suspect, ThreadId, Turn, Verdict, WaitBy};
 
-use super::regime::{JobTimes, Regime};
+use super::{
+    moment::Moment,
+    regime::{JobTimes, Regime},
+};
 
 /// The books. `J` is whatever stands for a request that is ready to run.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct Scheduler<J> {
     /// The job that keeps others waiting and that the watchdog was told to look at.
     asked_about: Option<u64>,
     /// A point in time before everything else.
-    origin: Instant,
+    origin: Moment,
     crew: Crew,
     jobs: VecDeque<J>,
     regime: Regime,
@@ -52,7 +52,7 @@ enum Leader {
     Watchdog,
     Vacant {
         left_by: ThreadId,
-        since: Instant,
+        since: Moment,
     },
 }
 
@@ -70,7 +70,7 @@ enum Plan {
 
 impl<J> Scheduler<J> {
     /// Empty books. The first thread is started by [`Scheduler::start`].
-    pub fn new(policy: Policy, now: Instant) -> Self {
+    pub fn new(policy: Policy, now: Moment) -> Self {
         assert!(policy.threads > 0, "a pool has at least one thread");
         Self {
             policy,
@@ -131,7 +131,7 @@ impl<J> Scheduler<J> {
     }
 
     /// Pool thread `me`, the leader, was told to leave the reactor and has done so.
-    pub fn leave(&mut self, me: ThreadId, now: Instant) -> (Order<J>, Option<Summons>) {
+    pub fn leave(&mut self, me: ThreadId, now: Moment) -> (Order<J>, Option<Summons>) {
         debug_assert_eq!(self.leader, Leader::Thread(me));
         if self.is_over() {
             self.vacate(me, now);
@@ -154,7 +154,7 @@ impl<J> Scheduler<J> {
     }
 
     /// The watchdog, which led, was told to leave the reactor and has done so.
-    pub fn watchdog_left(&mut self, now: Instant) -> Option<Summons> {
+    pub fn watchdog_left(&mut self, now: Moment) -> Option<Summons> {
         debug_assert_eq!(self.leader, Leader::Watchdog);
         if self.is_over() {
             self.leader = Leader::Vacant { left_by: 0, since: now };
@@ -211,7 +211,7 @@ impl<J> Scheduler<J> {
     }
 
     /// A thread has finished a job and is still attached.
-    pub fn finished(&mut self, me: ThreadId, times: JobTimes, now: Instant) -> (Order<J>, Option<Summons>) {
+    pub fn finished(&mut self, me: ThreadId, times: JobTimes, now: Moment) -> (Order<J>, Option<Summons>) {
         let waited = self.crew.end_job(me);
         let was_fast = self.regime.is_fast();
         // Where another thread wants the interpreter, waiting for it looks like blocking.
@@ -251,7 +251,7 @@ impl<J> Scheduler<J> {
     }
 
     /// A running thread has to wait for its client. It is detached from the interpreter.
-    pub fn begin_wait(&mut self, me: ThreadId, now: Instant) -> (WaitBy, Option<Summons>) {
+    pub fn begin_wait(&mut self, me: ThreadId, now: Moment) -> (WaitBy, Option<Summons>) {
         self.crew.begin_wait(me, now);
         if self.is_led() {
             // Jobs may have waited for this thread to finish; now it does not hold the interpreter any more.
@@ -262,7 +262,7 @@ impl<J> Scheduler<J> {
     }
 
     /// The wait that [`Scheduler::begin_wait`] began is over. `true`: the reactor has lost its driver.
-    pub fn end_wait(&mut self, me: ThreadId, now: Instant) -> bool {
+    pub fn end_wait(&mut self, me: ThreadId, now: Moment) -> bool {
         self.crew.end_wait(me, now);
         let led = self.leader == Leader::Waiting(me);
         if led {
@@ -277,7 +277,7 @@ impl<J> Scheduler<J> {
     }
 
     /// The watchdog looks. It asks again with what it found about a [`Verdict::Suspect`].
-    pub fn inspect(&self, now: Instant, patience: Duration) -> Verdict {
+    pub fn inspect(&self, now: Moment, patience: Duration) -> Verdict {
         match self.leader {
             Leader::Watchdog => Verdict::Lead,
             Leader::Thread(_) => match self.waited_for() {
@@ -432,7 +432,7 @@ impl<J> Scheduler<J> {
         Order::Lead
     }
 
-    fn vacate(&mut self, me: ThreadId, now: Instant) {
+    fn vacate(&mut self, me: ThreadId, now: Moment) {
         self.leader = Leader::Vacant { left_by: me, since: now };
         self.departures += 1;
     }

@@ -1,8 +1,9 @@
 //! How long a job was blocked, for next to nothing when the job is short.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{
+    moment::Moment,
     regime::JobTimes,
     sync,
     sys::{own_cpu_time, own_voluntary_switches},
@@ -11,17 +12,17 @@ use super::{
 /// Measures the jobs that one thread runs.
 ///
 /// Wall time comes from a clock without system call. Blocked time needs two of them at each end, and is looked at only
-/// after jobs longer than [`WORTH_A_LOOK`]; a baseline for it is taken only while such jobs have been seen lately.
+/// after jobs longer than [`WORTH_A_LOOK_NANOS`]; a baseline for it is taken only while such jobs have been seen lately.
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
-    start: Instant,
+    start: Moment,
     baseline: Option<Baseline>,
     alert: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Baseline {
-    wall: Instant,
+    wall: Moment,
     cpu: Duration,
     switches: i64,
 }
@@ -29,24 +30,24 @@ struct Baseline {
 impl Stopwatch {
     /// For a thread that is about to run jobs, one after another.
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now(), baseline: None, alert: ALERT_FOR }
+        Self { start: Moment::now(), baseline: None, alert: ALERT_FOR }
     }
 
     /// The thread was busy with something else; a job begins now.
     pub(crate) fn restart(&mut self) {
-        self.start = Instant::now();
+        self.start = Moment::now();
         self.baseline = (self.alert > 0).then(|| Baseline::take(self.start));
     }
 
     /// A job has ended, and the next may begin right here. Returns what the job took, and the time.
-    pub(crate) fn lap(&mut self) -> (JobTimes, Instant) {
+    pub(crate) fn lap(&mut self) -> (JobTimes, Moment) {
         if let Some(times) = sync::guess_times() {
             return (times, sync::now());
         }
-        let now = Instant::now();
-        let wall = now.duration_since(self.start);
+        let now = Moment::now();
+        let wall = now.nanos_since(self.start);
         self.start = now;
-        if wall < WORTH_A_LOOK {
+        if wall < WORTH_A_LOOK_NANOS {
             self.alert = self.alert.saturating_sub(1);
             return (JobTimes::INSTANT, now);
         }
@@ -63,7 +64,7 @@ impl Stopwatch {
 }
 
 impl Baseline {
-    fn take(wall: Instant) -> Self {
+    fn take(wall: Moment) -> Self {
         Self { wall, cpu: own_cpu_time(), switches: own_voluntary_switches() }
     }
 
@@ -73,7 +74,7 @@ impl Baseline {
 }
 
 /// Jobs shorter than this count as not blocked.
-const WORTH_A_LOOK: Duration = Duration::from_micros(100);
+const WORTH_A_LOOK_NANOS: u64 = 100_000;
 /// Short jobs after a long one for which the thread goes on taking baselines.
 const ALERT_FOR: u32 = 256;
 

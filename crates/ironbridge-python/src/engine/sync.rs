@@ -8,7 +8,7 @@ pub(crate) use self::model::*;
 
 #[cfg(not(feature = "model"))]
 mod real {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
     pub(crate) use std::{
         sync::{
             Condvar, Mutex, MutexGuard,
@@ -17,10 +17,10 @@ mod real {
         thread,
     };
 
-    use crate::engine::regime::JobTimes;
+    use crate::engine::{moment::Moment, regime::JobTimes};
 
-    pub(crate) fn now() -> Instant {
-        Instant::now()
+    pub(crate) fn now() -> Moment {
+        Moment::now()
     }
 
     /// Waits for `wake` no longer than `patience`; `true`: it was over.
@@ -59,17 +59,17 @@ mod model {
     };
     use std::{
         sync::{OnceLock, atomic::AtomicU64},
-        time::{Duration, Instant},
+        time::Duration,
     };
 
-    use crate::engine::regime::JobTimes;
+    use crate::engine::{moment::Moment, regime::JobTimes};
 
-    pub(crate) fn now() -> Instant {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    pub(crate) fn now() -> Moment {
+        static ORIGIN: OnceLock<Moment> = OnceLock::new();
         static MICROS: AtomicU64 = AtomicU64::new(0);
         let step = if thread_rng().gen_bool(0.5) { 0 } else { thread_rng().gen_range(100..2_000) };
         let micros = MICROS.fetch_add(step, Ordering::SeqCst) + step;
-        *ORIGIN.get_or_init(Instant::now) + Duration::from_micros(micros)
+        *ORIGIN.get_or_init(Moment::now) + Duration::from_micros(micros)
     }
 
     pub(crate) fn wait_for<'a, T>(

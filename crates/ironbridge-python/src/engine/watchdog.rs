@@ -1,11 +1,9 @@
 //! The one plain thread that sees to it that the reactor is never without a driver for long.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{
+    moment::Moment,
     parker::Parker,
     pool::{Interpreter, Pool},
     reactor::Reactor,
@@ -83,7 +81,7 @@ struct Watch {
 #[derive(Clone, Copy)]
 struct Look {
     suspect: Suspect,
-    at: Instant,
+    at: Moment,
     cpu: Duration,
     /// CPU time at the first look at the same job, if this is not the first.
     cpu_at_first: Option<Duration>,

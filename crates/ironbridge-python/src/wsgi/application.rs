@@ -13,7 +13,7 @@ use pyo3::{
 use super::{
     environ::EnvironMaker,
     mount::Mount,
-    outlet::{Failure, deliver},
+    outlet::{Delivered, Failure, deliver},
     start_response::{Callable, StartResponse, StartResponseType},
 };
 use crate::{here::Here, plain};
@@ -38,7 +38,6 @@ impl Application {
 
     /// Answers one request. What the application raises ends here.
     pub fn call(&self, py: Python<'_>, here: &Here, mut request: Request) {
-        here.set_hints(request.early_hints.clone());
         let answered = here.enter(|| self.respond(py, here, &mut request));
         if let Err(error) = answered {
             log_exception(py, &request, &error);
@@ -54,9 +53,11 @@ impl Application {
         let response = callable.get();
         let served = self.serve(py, &environ.dict, &callable, request);
         let client_left = environ.client_left();
-        environ.end();
+        environ.end(&request.peer);
         match served {
-            Ok(()) => response.finish(),
+            // There is nothing left to finish.
+            Ok(Delivered::Whole) => {}
+            Ok(Delivered::Streamed) => response.finish(),
             Err(failure) => {
                 response.fail();
                 match failure {
@@ -81,7 +82,7 @@ impl Application {
         environ: &Bound<'_, PyDict>,
         callable: &Callable<'_>,
         request: &Request,
-    ) -> Result<(), Failure> {
+    ) -> Result<Delivered, Failure> {
         let result = self.callable.bind(py).call1((environ, callable.object()))?;
         let delivered = deliver(py, &result, callable.get(), self.environ.names());
         if let Err(error) = close(&result, self.environ.names()) {

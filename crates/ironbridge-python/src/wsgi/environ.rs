@@ -8,6 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use ironbridge_exchange::{
     BodyFraming, Peer, Request, RequestBody, RequestHead, Version,
+    head::Target,
     peer::Address,
     target::{authority, path_and_query},
 };
@@ -63,7 +64,7 @@ struct RepeatedTemplate {
 #[derive(Debug)]
 struct RequestLine {
     method: Bytes,
-    target: Bytes,
+    target: Target,
     version: Version,
 }
 
@@ -78,7 +79,7 @@ enum InputHandle<'py> {
     /// This request's own.
     Own(Bound<'py, Input>),
     /// That of its connection; how many references there were to it before.
-    Shared(Bound<'py, Input>, isize, Arc<Peer>),
+    Shared(Bound<'py, Input>, isize),
 }
 
 impl EnvironMaker {
@@ -91,7 +92,7 @@ impl EnvironMaker {
         let template = template(py, &names, &mount)?;
         let blank = RequestLine {
             method: Bytes::from_static(b"GET"),
-            target: Bytes::new(),
+            target: Target::new(),
             version: Version::Http11,
         };
         Ok(Self { names, keys: HeaderKeys::default(), mount, template: template.unbind(), blank })
@@ -125,7 +126,7 @@ impl EnvironMaker {
         if let Some(length) = length {
             dict.set_item(&self.names.content_length, length.to_string())?;
         }
-        if request.early_hints.is_none() {
+        if !here.takes_hints() {
             dict.del_item(&self.names.wsgi_early_hints)?;
         }
         let body = std::mem::replace(&mut request.body, RequestBody::Empty);
@@ -135,7 +136,7 @@ impl EnvironMaker {
             dict.set_item(&self.names.wsgi_input, &input)?;
             InputHandle::Own(input)
         } else {
-            InputHandle::Shared(connection.input.bind(py).clone(), references, Arc::clone(&request.peer))
+            InputHandle::Shared(connection.input.bind(py).clone(), references)
         };
         Ok(Environ { dict, input })
     }
@@ -275,11 +276,7 @@ impl EnvironMaker {
 
 impl RequestLine {
     fn of(head: &RequestHead) -> Self {
-        Self {
-            method: Bytes::copy_from_slice(&head.method),
-            target: Bytes::copy_from_slice(&head.target),
-            version: head.version,
-        }
+        Self { method: head.method.clone(), target: head.target.clone(), version: head.version }
     }
 
     fn is_of(&self, head: &RequestHead) -> bool {
@@ -296,12 +293,13 @@ impl Environ<'_> {
         }
     }
 
-    /// The request is over: from now on its input raises. What the application has not kept serves the next request.
-    pub fn end(self) {
+    /// The request from `peer` is over: from now on its input raises. What the application has not kept serves the next
+    /// request.
+    pub fn end(self, peer: &Peer) {
         let Self { dict, input } = self;
         match input {
             InputHandle::Own(input) => input.get().close(),
-            InputHandle::Shared(input, before, peer) => {
+            InputHandle::Shared(input, before) => {
                 drop(dict);
                 // One reference is ours.
                 if references(&input) - 1 > before {

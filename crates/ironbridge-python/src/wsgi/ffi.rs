@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use pyo3::{
     Borrowed, Bound, Py, PyAny, PyErr, PyResult, Python, ffi,
-    types::{PyDict, PyString, PyStringMethods, string::PyStringData},
+    types::{PyDict, PyString},
 };
 
 /// A string of the code points that `bytes` are in latin-1: WSGI's native string (PEP 3333 "Unicode Issues").
@@ -31,12 +31,22 @@ pub(super) fn references<T>(object: &Bound<'_, T>) -> isize {
 }
 
 /// The latin-1 form of a string; `None` where it has characters beyond U+00FF.
+#[inline]
 pub(super) fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>) -> Option<&'a [u8]> {
-    // SAFETY: `text` is a valid str for as long as the slice lives, and strings never change.
-    match unsafe { text.data() } {
-        // CPython stores a string with one byte a character exactly if all are below U+0100 (PEP 393).
-        Ok(PyStringData::Ucs1(bytes)) => Some(bytes),
-        Ok(PyStringData::Ucs2(_) | PyStringData::Ucs4(_)) | Err(_) => None,
+    let text = text.as_ptr();
+    // SAFETY: the pointer is a valid str for as long as the slice lives, made ready where Python is so old that this must be
+    // asked for, and strings never change. CPython stores one byte a character exactly if all are below U+0100 (PEP 393);
+    // then the data are as many bytes as the string is long.
+    unsafe {
+        if ffi::PyUnicode_READY(text) != 0 {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        let is_narrow = ffi::PyUnicode_KIND(text) == ffi::PyUnicode_1BYTE_KIND;
+        is_narrow.then(|| {
+            let len = usize::try_from(ffi::PyUnicode_GET_LENGTH(text)).unwrap_or(0);
+            std::slice::from_raw_parts(ffi::PyUnicode_1BYTE_DATA(text), len)
+        })
     }
 }
 

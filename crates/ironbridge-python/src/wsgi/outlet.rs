@@ -13,7 +13,7 @@ use pyo3::{
 use super::{
     file_wrapper::FileWrapper,
     names::Names,
-    start_response::{StartResponse, not_bytes},
+    start_response::{StartResponse, Unsent, not_bytes},
 };
 
 /// Why a response was not delivered.
@@ -37,6 +37,15 @@ impl From<PyErr> for Failure {
     }
 }
 
+impl From<Unsent> for Failure {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::NotStarted => Self::NotStarted,
+            Unsent::Begun(_) => Self::Over,
+        }
+    }
+}
+
 impl Failure {
     /// As an exception to raise in the application, or to log.
     pub fn into_error(self) -> PyErr {
@@ -52,6 +61,15 @@ impl Failure {
     }
 }
 
+/// How a response was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// Head and body in one.
+    Whole,
+    /// Piece by piece: the end is still to be said.
+    Streamed,
+}
+
 /// Sends all that `result`, the application's return value, holds.
 ///
 /// # Errors
@@ -61,7 +79,7 @@ pub fn deliver(
     result: &Bound<'_, PyAny>,
     response: &StartResponse,
     names: &Names,
-) -> Result<(), Failure> {
+) -> Result<Delivered, Failure> {
     if let Ok(list) = result.cast_exact::<PyList>() {
         return deliver_items(py, list.len(), list.iter(), response);
     }
@@ -70,9 +88,12 @@ pub fn deliver(
     }
     if let Ok(wrapper) = result.cast::<FileWrapper>()
         && let Some((file, offset, len)) = wrapper.get().stretch(py, names, response.content_length())?
-        && !response.is_sent()
     {
-        return response.send_whole(ResponseBody::File { file, offset, len }, Some(len));
+        match response.send_whole(ResponseBody::File { file, offset, len }, Some(len)) {
+            // write() has begun the body; the file is the rest of it.
+            Err(Unsent::Begun(_)) => {}
+            sent => return Ok(sent.map(|()| Delivered::Whole)?),
+        }
     }
     deliver_iterable(py, result, response)
 }
@@ -81,26 +102,26 @@ pub fn deliver(
 fn deliver_items<'py>(
     py: Python<'py>,
     count: usize,
-    items: impl Iterator<Item = Bound<'py, PyAny>>,
+    mut items: impl Iterator<Item = Bound<'py, PyAny>>,
     response: &StartResponse,
-) -> Result<(), Failure> {
-    let mut chunks: [Option<Bytes>; 1] = [None];
-    let mut joined = Vec::new();
-    for item in items {
-        let chunk = bytes_of(&item)?;
-        match (&mut chunks[0], count) {
-            (first @ None, 1) => *first = Some(copy_bytes(chunk)),
-            _ => joined.extend_from_slice(chunk.as_bytes()),
+) -> Result<Delivered, Failure> {
+    let body = match (count, items.next()) {
+        (1, Some(only)) => copy_bytes(bytes_of(&only)?),
+        (_, first) => {
+            let mut joined = Vec::new();
+            for item in first.into_iter().chain(items) {
+                joined.extend_from_slice(bytes_of(&item)?.as_bytes());
+            }
+            Bytes::from(joined)
         }
-    }
-    let [only] = chunks;
-    let body = only.unwrap_or_else(|| Bytes::from(joined));
-    if response.is_sent() {
-        // write() has begun the body; this is the rest of it.
-        return stop_when_paid(response.send(py, body));
-    }
+    };
     let length = body.len() as u64;
-    response.send_whole(ResponseBody::Bytes(body), Some(length))
+    match response.send_whole(ResponseBody::Bytes(body), Some(length)) {
+        Ok(()) => Ok(Delivered::Whole),
+        // write() has begun the body; this is the rest of it.
+        Err(Unsent::Begun(ResponseBody::Bytes(body))) => stop_when_paid(response.send(py, body)),
+        Err(unsent) => Err(unsent.into()),
+    }
 }
 
 /// Anything else: the head goes out with the first chunk that is not empty, each chunk before the next is asked for.
@@ -108,7 +129,7 @@ fn deliver_iterable(
     py: Python<'_>,
     result: &Bound<'_, PyAny>,
     response: &StartResponse,
-) -> Result<(), Failure> {
+) -> Result<Delivered, Failure> {
     let one_item = result.len().is_ok_and(|len| len == 1);
     for item in iterate(result)? {
         let item = item?;
@@ -130,14 +151,17 @@ fn deliver_iterable(
             return stop_when_paid(Err(failure));
         }
     }
-    if response.is_sent() { Ok(()) } else { response.send_whole(ResponseBody::Empty, Some(0)) }
+    if !response.is_sent() {
+        response.send_whole(ResponseBody::Empty, Some(0))?;
+    }
+    Ok(if response.is_streaming() { Delivered::Streamed } else { Delivered::Whole })
 }
 
 /// What is too much has been cut off and warned about; there is nothing more to send.
-fn stop_when_paid(sent: Result<(), Failure>) -> Result<(), Failure> {
+fn stop_when_paid(sent: Result<(), Failure>) -> Result<Delivered, Failure> {
     match sent {
-        Err(Failure::TooMuch) => Ok(()),
-        sent => sent,
+        Ok(()) | Err(Failure::TooMuch) => Ok(Delivered::Streamed),
+        Err(failure) => Err(failure),
     }
 }
 

@@ -55,6 +55,15 @@ struct State {
     abandoned: bool,
 }
 
+/// Why a response was not sent in one.
+#[derive(Debug)]
+pub enum Unsent {
+    /// The application has not called start_response.
+    NotStarted,
+    /// The head is out already; here is the body again.
+    Begun(ResponseBody),
+}
+
 impl StartResponse {
     /// For one request.
     pub fn new(here: Here) -> Self {
@@ -131,9 +140,16 @@ impl StartResponse {
     /// Sends head and body in one. `promise`: the body's length, said in the head where the application has not.
     ///
     /// # Errors
-    /// [`Failure::NotStarted`].
-    pub fn send_whole(&self, mut body: ResponseBody, promise: Option<u64>) -> Result<(), Failure> {
-        let Some(mut heading) = self.state().progress.send() else { return Err(Failure::NotStarted) };
+    /// See [`Unsent`].
+    pub fn send_whole(&self, mut body: ResponseBody, promise: Option<u64>) -> Result<(), Unsent> {
+        let mut heading = {
+            let mut state = self.state();
+            match state.progress.send() {
+                Some(heading) => heading,
+                None if matches!(state.progress, Progress::Waiting) => return Err(Unsent::NotStarted),
+                None => return Err(Unsent::Begun(body)),
+            }
+        };
         warn_of_dropped(&heading);
         // Nothing in answer to HEAD does not tell how much GET would bring (RFC 9110 section 9.3.2).
         let tells = |length| !heading.forbids_body() && (length > 0 || !self.here.is_head());
@@ -297,15 +313,13 @@ fn read_heading(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResu
 pub fn push_pair(heading: &mut Heading, pair: &Bound<'_, PyAny>) -> PyResult<()> {
     let wrong =
         || PyTypeError::new_err(format!("headers must be (name, value) tuples of two strings, not {pair:?}"));
-    let tuple = pair.cast::<PyTuple>().map_err(|_| wrong())?;
-    if tuple.len() != 2 {
+    let [name, value] = pair.cast::<PyTuple>().map_err(|_| wrong())?.as_slice() else {
         return Err(wrong());
-    }
-    let (name, value) = (tuple.get_borrowed_item(0)?, tuple.get_borrowed_item(1)?);
+    };
     let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
         return Err(wrong());
     };
-    heading.push(in_latin1(&name)?, in_latin1(&value)?).map_err(invalid)
+    heading.push(in_latin1(name)?, in_latin1(value)?).map_err(invalid)
 }
 
 fn in_latin1<'a>(text: &'a Bound<'_, PyString>) -> PyResult<&'a [u8]> {

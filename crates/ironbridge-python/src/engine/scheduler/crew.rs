@@ -1,8 +1,9 @@
 //! The pool threads as the books know them: what each one does, how many do it, and who sleeps.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::orders::{Summons, ThreadId};
+use crate::engine::moment::Moment;
 
 /// Every thread's phase, and the counts that follow from them.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub(super) struct Stint {
     blocked: bool,
     /// Known to compute for long: others get their turns at the interpreter meanwhile.
     long: bool,
-    waiting_since: Option<Instant>,
+    waiting_since: Option<Moment>,
     /// Time spent waiting for the client.
     waited: Duration,
 }
@@ -228,14 +229,14 @@ impl Crew {
         self.stint(id).map_or(Duration::ZERO, |stint| stint.waited)
     }
 
-    pub(super) fn begin_wait(&mut self, id: ThreadId, now: Instant) {
+    pub(super) fn begin_wait(&mut self, id: ThreadId, now: Moment) {
         self.set_blocked(id, true);
         if let Some(stint) = self.stint(id) {
             stint.waiting_since = Some(now);
         }
     }
 
-    pub(super) fn end_wait(&mut self, id: ThreadId, now: Instant) {
+    pub(super) fn end_wait(&mut self, id: ThreadId, now: Moment) {
         self.set_blocked(id, false);
         if let Some(stint) = self.stint(id)
             && let Some(since) = stint.waiting_since.take()

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ struct World {
     /// What the application is taken for, whatever it does.
     regime: Option<Regime>,
     exclusive: bool,
-    now: Instant,
+    now: Moment,
     threads: Vec<Thread>,
     watchdog: Watchdog,
     /// Somebody nudged the reactor: its driver will take its turn.
@@ -107,7 +107,7 @@ enum Event {
 
 impl World {
     fn new(threads: usize, exclusive: bool, regime: Option<bool>, unlucky: ThreadId) -> Self {
-        let now = Instant::now();
+        let now = Moment::now();
         let policy = Policy { threads, queue: 5, exclusive, slice: Duration::from_millis(1) };
         let mut world = Self {
             books: Scheduler::new(policy, now),

@@ -1,6 +1,8 @@
 //! What the scheduler says to the threads, and what it is told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::engine::moment::Moment;
 
 /// Numbers a pool thread within its engine, from 0.
 pub type ThreadId = usize;
@@ -74,7 +76,7 @@ pub struct Suspect {
     /// Numbers jobs; `None` while the thread waits for the interpreter.
     pub job: Option<u64>,
     /// Since when nobody drives the reactor.
-    pub since: Instant,
+    pub since: Moment,
 }
 
 /// How a suspect spends its time.

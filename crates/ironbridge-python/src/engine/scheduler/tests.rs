@@ -1,6 +1,6 @@
 //! The design's rules about the engine, one by one, as far as the books decide them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 
@@ -8,12 +8,12 @@ const SLICE: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_micros(500);
 
 /// Books with `threads` threads, the first of which leads.
-fn led(threads: usize) -> (Scheduler<u32>, Instant) {
+fn led(threads: usize) -> (Scheduler<u32>, Moment) {
     with_policy(Policy { threads, queue: 100, exclusive: true, slice: SLICE })
 }
 
-fn with_policy(policy: Policy) -> (Scheduler<u32>, Instant) {
-    let now = Instant::now();
+fn with_policy(policy: Policy) -> (Scheduler<u32>, Moment) {
+    let now = Moment::now();
     let mut books = Scheduler::new(policy, now);
     assert_eq!(books.start(), Some(Summons::Spawn(0)));
     assert_eq!(books.report(0), Order::Lead);
@@ -21,7 +21,7 @@ fn with_policy(policy: Policy) -> (Scheduler<u32>, Instant) {
     (books, now)
 }
 
-fn slow(threads: usize) -> (Scheduler<u32>, Instant) {
+fn slow(threads: usize) -> (Scheduler<u32>, Moment) {
     let (mut books, now) = led(threads);
     for _ in 0..100 {
         books.regime.observe(JobTimes::blocked_so_far());
@@ -30,7 +30,7 @@ fn slow(threads: usize) -> (Scheduler<u32>, Instant) {
 }
 
 /// The leader takes a turn, is told to leave, leaves, attaches, and gets a job.
-fn run_inline(books: &mut Scheduler<u32>, me: ThreadId, now: Instant) -> u32 {
+fn run_inline(books: &mut Scheduler<u32>, me: ThreadId, now: Moment) -> u32 {
     assert_eq!(books.turn(), (Turn::Leave, None));
     assert_eq!(books.leave(me, now), (Order::Attach, None));
     match books.attached(me) {
@@ -205,7 +205,7 @@ fn rule_5_with_every_other_thread_blocked_the_leader_works_too() {
 #[test]
 fn rule_5_blocking_turns_the_regime_slow_and_waiting_for_clients_does_not() {
     let blocked = JobTimes { blocked: Duration::from_millis(5) };
-    let run_one = |books: &mut Scheduler<u32>, now: Instant, wait: Duration| {
+    let run_one = |books: &mut Scheduler<u32>, now: Moment, wait: Duration| {
         books.push(1).unwrap();
         books.turn();
         run_inline(books, 0, now);

@@ -136,28 +136,28 @@ unsafe extern "C" fn called(
     flags: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    Python::attach(|py| {
-        let call = AssertUnwindSafe(|| {
-            // SAFETY: CPython calls this with one of our objects, and with arguments as PEP 590 says: pointers to as many
-            // objects as the flags say, then one for each of the names, a tuple or null. All live during the call.
-            let (object, arguments) = unsafe {
-                let positional = usize::try_from(ffi::PyVectorcall_NARGS(flags)).unwrap_or(0);
-                (Borrowed::from_ptr(py, callable), collect(py, arguments, positional, names)?)
-            };
-            // SAFETY: the callable is one of our objects, which the caller keeps alive.
-            let value = unsafe { &(*callable.cast::<Object>()).value };
-            value.call(&object, arguments)
-        });
-        let result = catch_unwind(call)
-            .unwrap_or_else(|_| Err(PyRuntimeError::new_err("the server panicked in start_response")));
-        match result {
-            Ok(object) => object.into_ptr(),
-            Err(error) => {
-                error.restore(py);
-                ptr::null_mut()
-            }
+    // SAFETY: CPython calls this attached.
+    let py = unsafe { Python::assume_attached() };
+    let call = AssertUnwindSafe(|| {
+        // SAFETY: CPython calls this with one of our objects, and with arguments as PEP 590 says: pointers to as many
+        // objects as the flags say, then one for each of the names, a tuple or null. All live during the call.
+        let (object, arguments) = unsafe {
+            let positional = usize::try_from(ffi::PyVectorcall_NARGS(flags)).unwrap_or(0);
+            (Borrowed::from_ptr(py, callable), collect(py, arguments, positional, names)?)
+        };
+        // SAFETY: the callable is one of our objects, which the caller keeps alive.
+        let value = unsafe { &(*callable.cast::<Object>()).value };
+        value.call(&object, arguments)
+    });
+    let result = catch_unwind(call)
+        .unwrap_or_else(|_| Err(PyRuntimeError::new_err("the server panicked in start_response")));
+    match result {
+        Ok(object) => object.into_ptr(),
+        Err(error) => {
+            error.restore(py);
+            ptr::null_mut()
         }
-    })
+    }
 }
 
 /// Sorts the arguments of a call.
