@@ -82,6 +82,20 @@ def test_a_slow_first_answer_keeps_its_place(http_site: Site) -> None:
     assert [connection.response().body, connection.response().body] == [b"released", b"hello"]
 
 
+@pytest.mark.parametrize("app", ["stream_and_wait", "read_some_and_wait"])
+def test_a_request_is_not_run_before_the_streamed_response_ahead_of_it_is_over(http_site: Site, app: str) -> None:
+    connection = http_site.connect()
+    connection.send_in_background(post(http_site.target(app), b"x" * 200_000) + get(http_site.target("mark")))
+    response = connection.head()
+    assert connection.read_chunk() == b"first"
+    assert "ran" not in http_site.recorded("asked for the second")
+    http_site.open_gate()
+    assert connection.read_chunk() == b"second"
+    connection.read_body(response)
+    assert connection.response().body == b"hello"
+    assert "ran" in http_site.recorded("ran")
+
+
 def test_requests_after_one_that_closes_are_not_answered(http_site: Site) -> None:
     connection = http_site.connect()
     connection.send(get("/hello", ("Connection", "close")) + get(http_site.target("mark")))

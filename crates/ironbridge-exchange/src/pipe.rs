@@ -181,7 +181,8 @@ impl Receiver {
                 }
             },
         };
-        let room_made = poll.is_ready() && state.len < state.capacity;
+        // A sender that waits for room is worth waking when there is room for more than one chunk.
+        let room_made = poll.is_ready() && state.len <= state.capacity / 2;
         let waker = if first_call || room_made { state.sender_waker.take() } else { None };
         (poll, waker)
     }
@@ -260,6 +261,18 @@ mod tests {
         assert!(poll.is_ready() && waker.is_some(), "the sender waited and must be woken");
         assert_eq!(sender.poll_ready(&mut context()), Poll::Ready(Ok(())));
         assert_eq!(sender.poll_drained(&mut context()), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn a_sender_is_woken_when_half_of_the_pipe_is_free() {
+        let (sender, mut receiver) = pipe(4);
+        assert!(receiver.poll_chunk(&mut context()).0.is_pending());
+        for _ in 0..4 {
+            sender.push(Bytes::from_static(b"x")).unwrap();
+        }
+        assert!(sender.poll_ready(&mut context()).is_pending());
+        assert!(receiver.poll_chunk(&mut context()).1.is_none(), "room for one");
+        assert!(receiver.poll_chunk(&mut context()).1.is_some(), "room for two");
     }
 
     #[test]

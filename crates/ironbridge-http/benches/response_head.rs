@@ -16,9 +16,10 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ironbridge_exchange::{HeaderBlock, Peer, ResponseHead, kept::Kept, peer::Address};
 use ironbridge_http::{
     gate::{
-        lane::{Lane, Outgoing, OutgoingBody, Payload},
+        lane::{Lane, Outgoing, OutgoingBody},
         refusal::Refusal,
         transport::Transport,
+        whole::Payload,
         writer::{Signature, Writer},
     },
     journal::{Entry, Journal},

@@ -9,19 +9,20 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 use ironbridge_exchange::{Handler, Peer, Request, RequestBody, Response, ResponseBody, Version};
 
 use crate::{
     connection::Front,
     gate::{
-        lane::{Arrival, Lane, Outgoing, OutgoingBody, Payload},
+        lane::{Arrival, Lane, Outgoing, OutgoingBody},
         refusal::Refusal,
+        streamed::Source,
+        whole::Payload,
     },
     inbound::{Pump, Unread, read_ahead},
     journal::Entry,
-    outbound::Outbound,
     plain,
 };
 
@@ -44,11 +45,36 @@ struct Shared<H> {
 pub struct Exchange<H> {
     line: Line<H>,
     entry: Entry,
+    version: Version,
     head_only: bool,
 }
 
+/// The body of every response, as far as hyper knows.
+#[derive(Debug)]
+pub struct Nothing;
+
+impl Body for Nothing {
+    type Data = bytes::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(0)
+    }
+}
+
 /// What hyper is given.
-type Answer = Result<hyper::Response<Outbound>, io::Error>;
+type Answer = Result<hyper::Response<Nothing>, io::Error>;
 
 impl<H> Clone for Line<H> {
     fn clone(&self) -> Self {
@@ -57,7 +83,7 @@ impl<H> Clone for Line<H> {
 }
 
 impl<H: Handler> Service<hyper::Request<Incoming>> for Line<H> {
-    type Response = hyper::Response<Outbound>;
+    type Response = hyper::Response<Nothing>;
     type Error = io::Error;
     type Future = Answering<H>;
 
@@ -91,6 +117,7 @@ impl<H: Handler> Line<H> {
         Exchange {
             line: self.clone(),
             entry: self.shared.front.journal.open(&arrival.head, &self.shared.peer),
+            version: arrival.head.version,
             head_only: &arrival.head.method[..] == b"HEAD",
         }
     }
@@ -118,28 +145,32 @@ impl<H: Handler> Line<H> {
         match lane.body_fault() {
             // An application that failed because its request's body broke a rule did not fail: the client did.
             Some(fault) if response.head.status >= 500 => Ok(self.blame(fault, exchange)),
-            Some(_) => Ok(closing(exchange.end(response, pump))),
+            Some(_) => {
+                let version = exchange.version;
+                Ok(closing(exchange.end(response, pump), version))
+            }
             None => Ok(exchange.end(response, pump)),
         }
     }
 
-    fn blame(&self, fault: Refusal, exchange: Exchange<H>) -> hyper::Response<Outbound> {
-        closing(exchange.end(plain::refused(fault), None))
+    fn blame(&self, fault: Refusal, exchange: Exchange<H>) -> hyper::Response<Nothing> {
+        let version = exchange.version;
+        closing(exchange.end(plain::refused(fault), None), version)
     }
 
-    fn turn_away(&self, refusal: Refusal) -> hyper::Response<Outbound> {
+    fn turn_away(&self, refusal: Refusal) -> hyper::Response<Nothing> {
         let Shared { front, peer, .. } = &*self.shared;
         tracing::debug!(peer = ?peer.remote, reason = %refusal, "request refused");
         let entry = front.journal.open_refused(refusal, peer);
-        Exchange { line: self.clone(), entry, head_only: false }.end(plain::refused(refusal), None)
+        Exchange { line: self.clone(), entry, version: Version::Http11, head_only: false }
+            .end(plain::refused(refusal), None)
     }
 }
 
 impl<H> Exchange<H> {
-    /// Splits a response into what hyper frames and what the gate writes.
-    fn end(self, response: Response, pump: Option<Pump>) -> hyper::Response<Outbound> {
-        let Self { line, mut entry, head_only } = self;
-        let lane = &line.shared.lane;
+    /// Hands a response to the gate. What hyper is given in its place says nothing but whether the connection stays.
+    fn end(self, response: Response, pump: Option<Pump>) -> hyper::Response<Nothing> {
+        let Self { line, mut entry, version, head_only } = self;
         let Response { mut head, body } = response;
         entry.begin(head.status);
         let payload = match body {
@@ -148,22 +179,30 @@ impl<H> Exchange<H> {
             ResponseBody::Bytes(bytes) => Payload::Bytes(bytes),
             ResponseBody::File { file, offset, len } => Payload::File { file, offset, len },
             ResponseBody::Stream(receiver) => {
-                let outbound = Outbound::stream(receiver, head.content_length, pump, Arc::clone(lane), entry);
-                lane.push_response(Outgoing { head, body: OutgoingBody::Framed });
-                return hyper::Response::new(outbound);
+                let meanwhile = pump.map(|mut pump| Box::pin(poll_fn(move |cx| pump.poll(cx))) as _);
+                // Only the end of the connection tells an HTTP/1.0 client where a body of unknown length ends.
+                let is_last = version == Version::Http10 && head.content_length.is_none();
+                let body = OutgoingBody::Streamed(Source { receiver, meanwhile, entry });
+                line.shared.lane.push_response(Outgoing { head, body });
+                let response = hyper::Response::new(Nothing);
+                return if is_last { closing(response, version) } else { response };
             }
         };
         if head.content_length.is_none() {
             head.content_length = payload.len();
         }
-        lane.push_response(Outgoing { head, body: OutgoingBody::Whole { payload, entry } });
-        hyper::Response::new(Outbound::Elsewhere)
+        line.shared.lane.push_response(Outgoing { head, body: OutgoingBody::Whole { payload, entry } });
+        hyper::Response::new(Nothing)
     }
 }
 
-/// Makes `response` the last one of its connection.
-fn closing(mut response: hyper::Response<Outbound>) -> hyper::Response<Outbound> {
+/// Makes `response` the last one of its connection, to a client that speaks `version`.
+fn closing(mut response: hyper::Response<Nothing>, version: Version) -> hyper::Response<Nothing> {
     response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    if version == Version::Http10 {
+        // To such a client that asks for it hyper grants keep-alive, unless the response itself is an HTTP/1.0 one.
+        *response.version_mut() = http::Version::HTTP_10;
+    }
     response
 }
 

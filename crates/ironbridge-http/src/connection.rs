@@ -11,12 +11,11 @@ use hyper::{body::Incoming, server::conn::http1, service::HttpService};
 use ironbridge_exchange::{Handler, Peer};
 
 use crate::{
-    answer::Line,
+    answer::{Line, Nothing},
     config::HttpConfig,
     deadline::{Bell, Deadlines},
     gate::{io::GateIo, lane::Lane, transport::Transport},
     journal::Journal,
-    outbound::Outbound,
 };
 
 /// What all connections of a worker share.
@@ -83,7 +82,7 @@ impl Watch {
         cx: &mut Context<'_>,
     ) -> Poll<Busy>
     where
-        S: HttpService<Incoming, ResBody = Outbound> + Unpin,
+        S: HttpService<Incoming, ResBody = Nothing> + Unpin,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.bell.register(cx.waker());

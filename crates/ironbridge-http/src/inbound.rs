@@ -77,11 +77,13 @@ fn stream(
     started: bool,
 ) -> (RequestBody, Option<Pump>) {
     let (sender, receiver) = pipe::pipe(buffering.memory.max(LEAST_WINDOW));
+    let mut received = 0;
     for chunk in first {
+        received += chunk.len() as u64;
         // The receiver is ours still, so the push cannot fail and wakes nobody.
         let _ = sender.push(chunk);
     }
-    let pump = Pump { incoming, sender: Some(sender), lane: Arc::clone(lane), started };
+    let pump = Pump { incoming, sender: Some(sender), lane: Arc::clone(lane), started, received };
     (RequestBody::Stream(receiver), Some(pump))
 }
 
@@ -130,12 +132,17 @@ fn poll_chunk(incoming: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<Resu
 }
 
 /// Moves a body from hyper to the application for as long as it is polled.
+///
+/// It does not wait for hyper to say that the body is over: while a streamed response is being sent, which hyper believes
+/// to have ended, hyper turns to the next request and forgets to say so.
 #[derive(Debug)]
 pub struct Pump {
     incoming: Incoming,
     sender: Option<pipe::Sender>,
     lane: Arc<Lane>,
     started: bool,
+    /// Bytes of the body so far.
+    received: u64,
 }
 
 impl Pump {
@@ -152,10 +159,15 @@ impl Pump {
                 self.sender = None;
                 return Poll::Ready(());
             }
-            match ready!(poll_chunk(&mut self.incoming, cx)) {
-                Some(Ok(chunk)) => wake(sender.push(chunk).ok().flatten()),
-                Some(Err(_)) => return self.end(Err(self.why())),
-                None => return self.end(Ok(())),
+            match poll_chunk(&mut self.incoming, cx) {
+                Poll::Ready(Some(Ok(chunk))) => {
+                    self.received += chunk.len() as u64;
+                    wake(sender.push(chunk).ok().flatten());
+                }
+                Poll::Ready(Some(Err(_))) => return self.end(Err(self.why())),
+                Poll::Ready(None) => return self.end(Ok(())),
+                Poll::Pending if self.lane.is_whole_body(self.received) => return self.end(Ok(())),
+                Poll::Pending => return Poll::Pending,
             }
         }
     }

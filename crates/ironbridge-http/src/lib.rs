@@ -2,8 +2,8 @@
 //!
 //! A connection's way through here: a [`listener`] accepts a [`stream`] and the [`server`] makes a task of it; in the
 //! [`connection`] the [`gate`] stands before hyper. The connection's service is [`answer`]: [`inbound`] reads the request's
-//! body ahead; the layers of the [`stack`] and then the application answer; [`outbound`] hands a streamed body to hyper,
-//! and the [`journal`] writes it all down ([`access_log`], [`counters`]). [`deadline`] keeps everybody's time.
+//! body ahead; the layers of the [`stack`] and then the application answer; the gate sends the response, and the
+//! [`journal`] writes it all down ([`access_log`], [`counters`]). [`deadline`] keeps everybody's time.
 //!
 //! * [`options`] as typed, [`config`] as parsed.
 //! * [`health`], [`plain`], [`date`], [`reason`]: what the server says itself.
@@ -23,7 +23,6 @@ pub mod inbound;
 pub mod journal;
 pub mod listener;
 pub mod options;
-pub mod outbound;
 pub mod plain;
 pub mod reason;
 pub mod server;

@@ -228,7 +228,7 @@ fn well_known(method: &[u8]) -> Option<Bytes> {
 /// Whether the head ends in the bytes after `from`, without reading again the lines before.
 ///
 /// Every line that ended before `from` has passed already. Each line is read when it has ended or exceeds a
-/// limit, just as [`parse`] reads it, so that both refuse for the same reason.
+/// limit, just as [`read_block`] reads it, so that both refuse for the same reason.
 fn is_over(bytes: &[u8], from: usize, limits: &HeadLimits) -> Result<bool, Refusal> {
     let smallest_limit = limits.head.min(limits.request_line);
     if bytes.len() <= smallest_limit && memchr(b'\n', &bytes[from..]).is_none() {

@@ -77,12 +77,20 @@ impl<T: Transport> GateIo<T> {
     }
 
     /// Keeps the write deadline: `poll` is what the writer came back with.
-    fn watch<R>(&mut self, poll: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+    fn watch<R>(&mut self, poll: Poll<io::Result<R>>, cx: &Context<'_>) -> Poll<io::Result<R>> {
+        if self.reader.release() {
+            cx.waker().wake_by_ref();
+        }
         if self.writer.total() != self.taken {
             self.taken = self.writer.total();
             self.deadline.stop_writing();
         }
         match poll {
+            // The application may take its time.
+            Poll::Pending if self.writer.is_empty() => {
+                self.deadline.stop_writing();
+                Poll::Pending
+            }
             Poll::Pending if self.deadline.write_is_late() => {
                 self.lane.abort();
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -115,7 +123,7 @@ impl<T: Transport> Write for GateIo<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let poll = this.writer.poll_write(&mut this.transport, cx, buf);
-        this.watch(poll)
+        this.watch(poll, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -126,14 +134,14 @@ impl<T: Transport> Write for GateIo<T> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let poll = this.writer.poll_flush(&mut this.transport, cx);
-        this.watch(poll)
+        this.watch(poll, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.closing == Closing::No {
             let flushed = this.writer.poll_flush(&mut this.transport, cx);
-            ready!(this.watch(flushed))?;
+            ready!(this.watch(flushed, cx))?;
             ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
             let clean = this.reader.is_between_requests();
             this.closing = if clean { Closing::Done } else { Closing::Lingering { budget: LINGER_BYTES } };

@@ -7,14 +7,13 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
-use bytes::Bytes;
 use ironbridge_exchange::{RequestHead, ResponseHead, hints::EarlyHints};
 
-use super::refusal::Refusal;
+use super::{refusal::Refusal, streamed::Source, whole::Payload};
 use crate::journal::Entry;
 
 /// The side channel of one connection.
@@ -25,6 +24,8 @@ pub struct Lane {
     partial: AtomicBool,
     /// Requests that were let in and whose response is not over yet.
     in_flight: AtomicU32,
+    /// Bytes of data in the present request's body, once all of it has passed the gate; until then [`UNKNOWN`].
+    body_total: AtomicU64,
     /// Where 103 responses wait.
     pub hints: EarlyHints,
 }
@@ -58,49 +59,15 @@ pub struct Outgoing {
 /// What follows a response's head.
 #[derive(Debug)]
 pub enum OutgoingBody {
-    /// All of it is here; hyper believes the response to be empty.
+    /// All of it is here.
     Whole {
         /// The bytes.
         payload: Payload,
         /// Ends when they have been sent.
         entry: Entry,
     },
-    /// What hyper writes, in hyper's framing.
-    Framed,
-}
-
-/// A body that needs nothing more from whoever made it.
-#[derive(Debug)]
-pub enum Payload {
-    /// No bytes, whatever the head says of a length: HEAD, 204, 304.
-    None,
-    /// Memory.
-    Bytes(Bytes),
-    /// A stretch of a file, for the kernel to send.
-    File {
-        /// The file; its cursor is not used.
-        file: std::fs::File,
-        /// The next byte to send.
-        offset: u64,
-        /// Bytes left to send.
-        len: u64,
-    },
-}
-
-impl Payload {
-    /// Bytes left to send; `None` where there is no body at all.
-    pub fn len(&self) -> Option<u64> {
-        match self {
-            Self::None => None,
-            Self::Bytes(bytes) => Some(bytes.len() as u64),
-            Self::File { len, .. } => Some(*len),
-        }
-    }
-
-    /// Whether nothing is left to send.
-    pub fn is_empty(&self) -> bool {
-        self.len().unwrap_or(0) == 0
-    }
+    /// It is still being made.
+    Streamed(Source),
 }
 
 impl Lane {
@@ -139,6 +106,21 @@ impl Lane {
         self.in_flight.load(Ordering::Relaxed) == 0
     }
 
+    /// A body begins.
+    pub fn begin_body(&self) {
+        self.body_total.store(UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// The last byte of a body with so many bytes of data has passed the gate.
+    pub fn end_body(&self, total: u64) {
+        self.body_total.store(total, Ordering::Relaxed);
+    }
+
+    /// Whether these bytes of data are all that the present body has.
+    pub fn is_whole_body(&self, received: u64) -> bool {
+        self.body_total.load(Ordering::Relaxed) == received
+    }
+
     /// The body that is being read broke a rule.
     pub fn set_body_fault(&self, fault: Refusal) {
         self.lock().body_fault = Some(fault);
@@ -174,3 +156,5 @@ impl Lane {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+const UNKNOWN: u64 = u64::MAX;

@@ -11,6 +11,7 @@
 //! The other half moves bytes between a socket and hyper:
 //!
 //! * [`io`]: the gate as hyper sees it, made of a [`reader`] and a [`writer`].
+//! * [`whole`] and [`streamed`]: bodies of responses on their way out.
 //! * [`lane`]: what gate and service tell each other past hyper.
 //! * [`transport`]: what the gate needs of a socket, and `socket`: how ours meets it.
 //!
@@ -25,7 +26,9 @@ pub mod limits;
 pub mod minimal;
 pub mod reader;
 pub mod refusal;
+pub mod streamed;
 pub mod transport;
+pub mod whole;
 pub mod writer;
 
 mod alarm;

@@ -50,6 +50,8 @@ pub struct Reader {
     /// Bytes of the present body so far.
     body_bytes: u64,
     eof: bool,
+    /// Bytes came before the response to the request before them was over.
+    held: bool,
 }
 
 #[derive(Debug)]
@@ -86,6 +88,7 @@ impl Reader {
             state: State::Head,
             body_bytes: 0,
             eof: false,
+            held: false,
         }
     }
 
@@ -107,6 +110,10 @@ impl Reader {
                 return Poll::Ready(Ok(()));
             }
             let step = match self.state {
+                State::Head if !self.lane.is_idle() => match ready!(self.poll_early(transport, cx)?) {
+                    Step::End => return Poll::Ready(Ok(())),
+                    _ => return Poll::Pending,
+                },
                 State::Head => self.poll_head(transport, deadline, cx)?,
                 State::Length(_) | State::Chunked(_) => self.poll_body(transport, cx, out)?,
                 State::Refused => return Poll::Pending,
@@ -122,6 +129,30 @@ impl Reader {
                 },
             }
         }
+    }
+
+    /// A response is not over yet: notices when the client leaves, and holds back what it sends ahead (RFC 9112 section
+    /// 9.3.2). hyper itself may not know, see [`Pump`](crate::inbound::Pump).
+    fn poll_early<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Poll<Step>> {
+        if !self.input.is_empty() {
+            self.held = true;
+            return Ok(Poll::Pending);
+        }
+        let step = self.poll_socket(transport, cx, |reader, bytes| {
+            reader.input.extend_from_slice(bytes);
+            reader.held = true;
+            Ok(Step::More)
+        })?;
+        Ok(step.map(|step| step.unwrap_or(Step::End)))
+    }
+
+    /// Whether something was held back that may be read now: once, and then hyper has to ask again.
+    pub fn release(&mut self) -> bool {
+        self.held && self.lane.is_idle() && std::mem::take(&mut self.held)
     }
 
     /// Reads a head, from the input or from the socket.
@@ -175,6 +206,9 @@ impl Reader {
             BodyFraming::Chunked => State::Chunked(ChunkedTracker::new(self.limits.head.head)),
         };
         self.body_bytes = 0;
+        if !matches!(self.state, State::Head) {
+            self.lane.begin_body();
+        }
         if deadline.must_close() {
             head.connection = Persistence::Close;
         }
@@ -240,6 +274,7 @@ impl Reader {
         out.put_slice(&window[..take]);
         if over {
             self.state = State::Head;
+            self.lane.end_body(self.body_bytes);
         }
         Ok(take)
     }

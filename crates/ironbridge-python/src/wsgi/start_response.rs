@@ -359,4 +359,4 @@ fn warn_of_dropped(heading: &Heading) {
 const ROOM_PER_HEADER: usize = 32;
 
 /// Bytes of a streamed response that may wait for the client.
-const WINDOW: usize = 64 * 1024;
+const WINDOW: usize = 256 * 1024;
