@@ -82,7 +82,7 @@ def test_a_slow_first_answer_keeps_its_place(http_site: Site) -> None:
     assert [connection.response().body, connection.response().body] == [b"released", b"hello"]
 
 
-@pytest.mark.parametrize("app", ["stream_and_wait", "read_some_and_wait"])
+@pytest.mark.parametrize("app", ["stream_and_wait", "read_then_wait"])
 def test_a_request_is_not_run_before_the_streamed_response_ahead_of_it_is_over(http_site: Site, app: str) -> None:
     connection = http_site.connect()
     connection.send_in_background(post(http_site.target(app), b"x" * 200_000) + get(http_site.target("mark")))

@@ -75,7 +75,7 @@ def test_the_second_sigint_ends_the_server_at_once(serve: Serve, pipe: NamedPipe
     assert site.server.process.poll() is None
     begun = time.monotonic()
     site.server.signal(signal.SIGINT)
-    site.server.wait(10.0)
+    assert site.server.wait(10.0) == 0
     assert time.monotonic() - begun < 5.0
 
 
@@ -86,7 +86,7 @@ def test_graceful_timeout_bounds_the_wait(serve: Serve, pipe: NamedPipe) -> None
     pipe.wait_for_reader()
     begun = time.monotonic()
     site.server.signal(signal.SIGTERM)
-    site.server.wait(15.0)
+    assert site.server.wait(15.0) == 0
     assert time.monotonic() - begun > 0.7
     connection.wait_closed()
 
@@ -117,7 +117,7 @@ def test_half_a_request_does_not_hold_up_the_end_beyond_the_grace_period(serve: 
     connection.send(b"GET /hello HTTP/1.1\r\nHost:")
     site.assert_alive()
     site.server.signal(signal.SIGTERM)
-    site.server.wait(15.0)
+    assert site.server.wait(15.0) == 0
 
 
 def _refuses(address: Address) -> bool:

@@ -464,16 +464,15 @@ def stream_and_wait(environ: Environ, start_response: StartResponse) -> Iterator
     yield b"second"
 
 
-def read_some_and_wait(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
-    """Like `stream_and_wait`, but reads most of the request after its response has begun."""
+def read_then_wait(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+    """Like `stream_and_wait`, but reads the request after its response has begun."""
     key = _query(environ)["key"]
-    environ["wsgi.input"].read(1)
     start_response("200 OK", [TEXT])
     yield b"first"
-    events.record(key, "asked for the second")
-    events.wait_gate(key)
     while environ["wsgi.input"].read(10_000):
         pass
+    events.record(key, "asked for the second")
+    events.wait_gate(key)
     yield b"second"
 
 

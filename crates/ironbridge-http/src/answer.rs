@@ -134,10 +134,7 @@ impl<H: Handler> Line<H> {
         let read = read_ahead(incoming, lane, front.config.buffering, arrival.expect_continue).await;
         let (body, pump) = match read {
             Ok(body) => body,
-            Err(Unread::Refused(refusal)) => {
-                front.journal.counters.refusal(refusal.label());
-                return Ok(self.blame(refusal, exchange));
-            }
+            Err(Unread::Refused(refusal)) => return Ok(self.blame(refusal, exchange)),
             Err(Unread::SpoolFailed) => return Ok(exchange.end(plain::response(503, &[]), None)),
             Err(Unread::ClientGone) => return Err(io::ErrorKind::ConnectionReset.into()),
         };
@@ -145,7 +142,8 @@ impl<H: Handler> Line<H> {
         match lane.body_fault() {
             // An application that failed because its request's body broke a rule did not fail: the client did.
             Some(fault) if response.head.status >= 500 => Ok(self.blame(fault, exchange)),
-            Some(_) => {
+            Some(fault) => {
+                front.journal.refused(fault);
                 let version = exchange.version;
                 Ok(closing(exchange.end(response, pump), version))
             }
@@ -154,6 +152,7 @@ impl<H: Handler> Line<H> {
     }
 
     fn blame(&self, fault: Refusal, exchange: Exchange<H>) -> hyper::Response<Nothing> {
+        self.shared.front.journal.refused(fault);
         let version = exchange.version;
         closing(exchange.end(plain::refused(fault), None), version)
     }

@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -92,6 +93,9 @@ impl Watch {
         match Pin::new(connection).poll(cx) {
             Poll::Ready(result) => {
                 if let Err(error) = result {
+                    if is_timeout(&error) {
+                        self.front.journal.counters.timeout();
+                    }
                     tracing::debug!(%error, "a connection ended early");
                 }
                 Poll::Ready(Busy::Over)
@@ -110,6 +114,12 @@ impl Watch {
             Poll::Pending => Poll::Pending,
         }
     }
+}
+
+/// Whether the client took too long to take its response.
+fn is_timeout(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Bytes that hyper may hold of a body in either direction; by itself it would grow to 400 KB a connection.

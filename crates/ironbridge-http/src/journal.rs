@@ -51,8 +51,16 @@ impl Journal {
 
     /// Opens the entry of a request that the gate turned away; little is known of it.
     pub fn open_refused(self: &Arc<Self>, refusal: Refusal, peer: &Arc<Peer>) -> Entry {
-        self.counters.refusal(refusal.label());
+        self.refused(refusal);
         self.entry(None, peer)
+    }
+
+    /// A request was refused, whole or in its body.
+    pub fn refused(&self, refusal: Refusal) {
+        self.counters.refusal(refusal.label());
+        if matches!(refusal, Refusal::HeadTimeout | Refusal::BodyTimeout) {
+            self.counters.timeout();
+        }
     }
 
     fn entry(self: &Arc<Self>, head: Option<Arc<RequestHead>>, peer: &Arc<Peer>) -> Entry {

@@ -8,7 +8,7 @@
 //! * [`options`] as typed, [`config`] as parsed.
 //! * [`health`], [`plain`], [`date`], [`reason`]: what the server says itself.
 //!
-//! This crate must never know Python or processes.
+//! `examples/hello.rs` serves without Python. This crate must never know Python or processes.
 
 pub mod access_log;
 pub mod answer;

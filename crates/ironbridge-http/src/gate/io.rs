@@ -98,7 +98,7 @@ impl<T: Transport> GateIo<T> {
             Poll::Pending => Poll::Pending,
             ready => {
                 self.deadline.stop_writing();
-                if self.lane.is_idle() && self.reader.is_between_requests() {
+                if self.closing == Closing::No && self.lane.is_idle() && self.reader.is_between_requests() {
                     // hyper may not ask for the next request before there is one.
                     self.deadline.read_is_late(ReadWait::KeepAlive);
                 }
