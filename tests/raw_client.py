@@ -178,6 +178,12 @@ class Connection:
         self._buffer.clear()
         return data
 
+    def receive_slowly(self, pause: float, step: int, times: int) -> None:
+        """Takes up to `step` bytes from the socket every `pause` seconds, `times` times; what reads next finds them."""
+        for _ in range(times):
+            self._buffer += self.socket.recv(step)
+            time.sleep(pause)
+
     def read_chunk(self) -> bytes:
         """Reads one chunk of a chunked body, its framing removed. Empty: it was the last."""
         size_line = self._until(b"\r\n")[:-2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from conftest import Serve
@@ -150,19 +150,17 @@ def test_a_client_that_takes_no_bytes_is_given_up(hasty: Site, app: str) -> None
     assert response.end in (End.TRUNCATED, End.RESET)
 
 
-def test_a_slow_reader_who_takes_some_bytes_is_served_on(hasty: Site) -> None:
+@pytest.mark.parametrize("step", [200_000, 20_000])
+@pytest.mark.parametrize(("app", "chunks"), [("large", {}), ("large", {"step": 65536}), ("file_real", {})])
+def test_a_slow_reader_who_takes_some_bytes_is_served_on(
+    hasty: Site, app: str, chunks: dict[str, int], step: int
+) -> None:
     connection = hasty.connect(receive_buffer=65536)
-    connection.send(get(hasty.target("large", size=20_000_000, step=65536)))
+    connection.send(get(hasty.target(app, size=20_000_000, **chunks)))
     response = connection.head()
-    idle = [hasty.connect() for _ in range(3)]
-
-    def others_time_out() -> bool:
-        return not any(other.is_open() for other in idle)
-
-    taken = _take_slowly(connection, 0.1, 200_000, others_time_out)
-    assert taken
-    assert connection.is_open()
-    assert response.status == 200
+    connection.receive_slowly(0.1, step, 40)
+    connection.read_body(response)
+    assert response.complete
 
 
 def _assert_408(connection: Connection) -> None:
@@ -183,15 +181,3 @@ def _send_slowly(connection: Connection, data: bytes, step: int, pause: float) -
             return at
         connection.send(data[at : at + step])
     return len(data)
-
-
-def _take_slowly(connection: Connection, pause: float, step: int, until: Callable[[], bool]) -> int:
-    """Receives up to `step` bytes every `pause` seconds until `until` holds; returns how many came."""
-    taken = 0
-    while not until():
-        data = connection.socket.recv(step)
-        if not data:
-            return 0
-        taken += len(data)
-        select.select([], [], [], pause)
-    return taken
