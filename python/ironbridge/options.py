@@ -13,107 +13,108 @@ __all__ = ["Options"]
 
 
 class Options(TypedDict, total=False):
-    """Every option under its long name. Times are seconds, sizes bytes (or text such as "64K")."""
+    """Every option under its long name. Times are seconds, sizes bytes (or text such as "64K"). None: not given."""
 
-    factory: bool
+    factory: bool | None
     """APP names a function that takes no arguments and returns the application."""
 
-    chdir: str | os.PathLike[str]
+    chdir: str | os.PathLike[str] | None
     """Change to this folder first. It is where modules are searched and where relative paths start."""
 
-    pythonpath: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    pythonpath: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
     """Folder in which Python modules are searched, after the current one. May be given several times."""
 
-    config: str | os.PathLike[str]
-    """Read options from this TOML file, instead of ironbridge.toml or pyproject.toml."""
+    config: str | os.PathLike[str] | None
+    """Read options from this TOML file, instead of ironbridge.toml or pyproject.toml. Its path is relative
+    to the folder of the start, whatever --chdir says."""
 
-    graceful_timeout: float
+    graceful_timeout: float | None
     """Seconds that requests in flight may take to finish when the server stops."""
 
-    log_level: Literal["trace", "debug", "info", "warn", "error"]
+    log_level: Literal["trace", "debug", "info", "warn", "error"] | None
     """Least important log messages that are shown."""
 
-    log_format: Literal["human", "json"]
+    log_format: Literal["human", "json"] | None
     """Format of the log on the standard error output."""
 
-    bind: str | Sequence[str]
+    bind: str | Sequence[str] | None
     """Address to listen on: HOST:PORT (IPv6 in brackets), :PORT, unix:PATH or fd://N. May be given several
     times. Port 0 takes a free port. Without this option: 127.0.0.1:8000, or 0.0.0.0:$PORT where PORT is
     set."""
 
-    unix_socket_mode: int | str
+    unix_socket_mode: int | str | None
     """Permission bits of unix sockets, octal."""
 
-    unix_socket_group: str
+    unix_socket_group: str | None
     """Group that owns unix sockets: a name or a number."""
 
-    backlog: int
+    backlog: int | None
     """Connections that the kernel may hold for us until we accept them."""
 
-    max_connections: int
+    max_connections: int | None
     """Connections open at once; further ones wait in the backlog."""
 
-    limit_request_line: int | str
+    limit_request_line: int | str | None
     """Longest request line in bytes; beyond it 414."""
 
-    limit_request_head: int | str
+    limit_request_head: int | str | None
     """Longest header block in bytes; beyond it 431."""
 
-    limit_request_fields: int
+    limit_request_fields: int | None
     """Most header lines in a request; beyond it 431."""
 
-    limit_request_body: int | str
+    limit_request_body: int | str | None
     """Largest request body in bytes (K, M, G suffixes); beyond it 413. 0: no limit."""
 
-    header_timeout: float
+    header_timeout: float | None
     """Seconds for a request's head to arrive whole."""
 
-    body_timeout: float
+    body_timeout: float | None
     """Seconds for which a request body may stay below --body-min-rate."""
 
-    body_min_rate: int | str
+    body_min_rate: int | str | None
     """Bytes per second that a request body must reach over each --body-timeout."""
 
-    keep_alive: float
+    keep_alive: float | None
     """Seconds that an idle connection is kept for its next request. 0: close after each response."""
 
-    write_timeout: float
+    write_timeout: float | None
     """Seconds for which a client may take no byte of its response."""
 
-    request_buffering: Literal["stream", "full"]
+    request_buffering: Literal["stream", "full"] | None
     """What happens to request bodies larger than --request-buffer: "stream" starts the application and
     passes the rest on as it arrives; "full" collects all of it in a temporary file first."""
 
-    request_buffer: int | str
+    request_buffer: int | str | None
     """Bytes of a request body that are read ahead in memory before the application starts."""
 
-    no_server_header: bool
+    no_server_header: bool | None
     """Leave out the Server header."""
 
-    no_date_header: bool
+    no_date_header: bool | None
     """Leave out the Date header."""
 
-    health_path: str
+    health_path: str | None
     """Path that the server answers itself with 200 while it is healthy, without Python."""
 
-    access_log: str | os.PathLike[str]
+    access_log: str | os.PathLike[str] | None
     """Write a line per request to this file, or to the standard output ("-")."""
 
-    access_log_format: Literal["common", "combined", "json"]
+    access_log_format: Literal["common", "combined", "json"] | None
     """Format of the access log."""
 
-    threads: int
+    threads: int | None
     """Most Python threads that run requests at once. They start when needed, so a high number costs
     nothing."""
 
-    thread_idle_timeout: float
+    thread_idle_timeout: float | None
     """Seconds after which a Python thread that had nothing to do ends."""
 
-    queue_size: int
+    queue_size: int | None
     """Most requests that wait for a Python thread; beyond it 503 with Retry-After."""
 
-    queue_timeout: float
+    queue_timeout: float | None
     """Seconds that a request may wait for a Python thread; beyond it 503 with Retry-After. 0: no limit."""
 
-    root_path: str
+    root_path: str | None
     """URL path that the application is mounted at: WSGI's SCRIPT_NAME. Requests outside it get 404."""

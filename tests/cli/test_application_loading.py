@@ -170,6 +170,18 @@ def test_hints_name_the_likely_cause(project: Project, files: dict[str, str], ap
     assert f"ironbridge: hint: {hint.format(path=project.path)}" in error
 
 
+def test_a_start_within_the_project_is_told_where_it_begins(project: Project) -> None:
+    project.package("shop", wsgi="import shop.settings", settings="")
+    inside = Project(project.path / "shop")
+    assert f"hint: shop is the folder around this one: try --chdir {project.path}" in inside.error("wsgi", code=3)
+
+
+def test_django_settings_that_do_not_exist_are_no_missing_package(project: Project) -> None:
+    project.write(hello="import nowhere.settings")
+    error = project.error("hello", code=3, env={"DJANGO_SETTINGS_MODULE": "nowhere.settings"})
+    assert f"DJANGO_SETTINGS_MODULE is nowhere.settings, but there is no nowhere in {project.path}" in error
+
+
 def test_another_active_environment_is_mentioned(project: Project) -> None:
     error = project.write(hello="import missing_thing").error("hello", code=3, env={"VIRTUAL_ENV": "/srv/other"})
     assert "The active virtual environment is another one, /srv/other: install ironbridge there" in error

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--threads", "0"], 'option --threads: invalid value "0": 0 is not in 1..=4096'),
+        (["--threads", "0"], 'option --threads: invalid value "0": expected a whole number from 1 to 4096'),
         (["--thread", "3"], "option --thread: unknown option; did you mean --threads?"),
         (["--log-level", "loud"], 'option --log-level: invalid value "loud": expected one of '),
         (["--chdir", "nowhere"], "option --chdir: nowhere: No such file or directory"),

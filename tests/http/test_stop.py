@@ -79,6 +79,17 @@ def test_the_second_sigint_ends_the_server_at_once(serve: Serve, pipe: NamedPipe
     assert time.monotonic() - begun < 5.0
 
 
+def test_an_idle_server_that_ends_at_once_claims_no_loss(serve: Serve) -> None:
+    site = serve()
+    with site.connect() as connection:
+        connection.send(get("/hello"))
+        assert connection.response().body == b"hello"
+        site.server.signal(signal.SIGQUIT)
+        assert site.server.wait(10.0) == 0
+    assert "cut off" not in site.server.log()
+    assert "still run" not in site.server.log()
+
+
 def test_graceful_timeout_bounds_the_wait(serve: Serve, pipe: NamedPipe) -> None:
     site = serve("--graceful-timeout=1")
     connection = site.connect()

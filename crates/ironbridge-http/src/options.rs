@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::listener::Target;
+
 /// Where to listen, what to accept, and how long to wait.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpOptions {
     /// Address to listen on: HOST:PORT (IPv6 in brackets), :PORT, unix:PATH or fd://N. May be given several times.
     /// Port 0 takes a free port. Without this option: 127.0.0.1:8000, or 0.0.0.0:$PORT where PORT is set.
-    #[arg(long, short = 'b', value_name = "ADDRESS")]
+    #[arg(long, short = 'b', value_name = "ADDRESS", value_parser = parse_address)]
     pub bind: Vec<String>,
 
     /// Permission bits of unix sockets, octal.
@@ -83,7 +85,7 @@ pub struct HttpOptions {
     pub no_date_header: bool,
 
     /// Path that the server answers itself with 200 while it is healthy, without Python.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = parse_path)]
     pub health_path: Option<String>,
 
     /// Write a line per request to this file, or to the standard output ("-").
@@ -144,6 +146,18 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Checks an address here already, so that an error names the source in which it stands.
+fn parse_address(text: &str) -> Result<String, String> {
+    text.parse::<Target>().map(|_| text.to_owned())
+}
+
+fn parse_path(text: &str) -> Result<String, String> {
+    match text.starts_with('/') {
+        true => Ok(text.to_owned()),
+        false => Err("expected a path that starts with a slash, such as /healthz".into()),
+    }
+}
+
 fn parse_mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
@@ -170,6 +184,14 @@ mod tests {
         assert_eq!(parse_seconds("0.5"), Ok(0.5));
         for bad in ["", "-1", "inf", "nan", "1s"] {
             assert!(parse_seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_start_with_a_slash() {
+        assert_eq!(parse_path("/healthz"), Ok("/healthz".to_owned()));
+        for bad in ["", "healthz", "*"] {
+            assert!(parse_path(bad).is_err(), "{bad}");
         }
     }
 

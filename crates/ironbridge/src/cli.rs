@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 
-use ironbridge_http::listener::addresses;
+use ironbridge_http::{access_log::AccessLog, listener::addresses};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
@@ -117,6 +117,9 @@ fn application_name(options: &Options) -> Result<String, Stop> {
 }
 
 fn load(py: Python<'_>, name: &str, options: &Options) -> Result<Py<PyAny>, Stop> {
+    for folder in options.pythonpath.iter().filter(|folder| !folder.exists()) {
+        tracing::warn!("pythonpath: {} does not exist", folder.display());
+    }
     let searched = Searched::extend(py, &options.pythonpath).map_err(Stop::unexpected)?;
     application::load(py, name, options.factory, &searched).map_err(|error| match error {
         LoadError::Spec(error) => Stop::mistake(error),
@@ -136,6 +139,7 @@ fn exit_code(py: Python<'_>, error: &LoadError) -> i32 {
 
 fn check(name: &str, options: &Options) -> Result<(), Stop> {
     addresses(&options.http, std::env::var("PORT").ok().as_deref()).map_err(Stop::mistake)?;
+    AccessLog::open(&options.http).map_err(Stop::mistake)?;
     print(&format!("ok: {name} loads, and the options are valid"))
 }
 

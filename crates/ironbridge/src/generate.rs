@@ -41,7 +41,8 @@ pub fn types() -> String {
 const DOCS_HEAD: &str = "\
 # Options
 
-Every option can be given on the command line, in the environment, in a file and to `ironbridge.serve()`:
+Every option, except `--check` and `--config` (which only say what one run is for), can be given on the command
+line, in the environment, in a file and to `ironbridge.serve()`:
 
 | Where | Spelling of `--graceful-timeout 10` |
 |---|---|
@@ -75,7 +76,7 @@ __all__ = [\"Options\"]
 
 
 class Options(TypedDict, total=False):
-    \"\"\"Every option under its long name. Times are seconds, sizes bytes (or text such as \"64K\").\"\"\"
+    \"\"\"Every option under its long name. Times are seconds, sizes bytes (or text such as \"64K\"). None: not given.\"\"\"
 ";
 
 type Section = (String, Vec<(KnownOption, Arg)>);
@@ -161,7 +162,10 @@ fn python_type(option: &KnownOption, argument: &Arg) -> String {
         "FILE" | "DIR" => "str | os.PathLike[str]".to_owned(),
         _ => "str".to_owned(),
     };
-    if option.kind == Kind::List { format!("{one} | Sequence[{one}]") } else { one }
+    match option.kind {
+        Kind::List => format!("{one} | Sequence[{one}] | None"),
+        _ => format!("{one} | None"),
+    }
 }
 
 /// Filled to lines of 110 columns, as the rest of the Python code.
@@ -202,13 +206,13 @@ mod tests {
     fn types_follow_from_the_definition() {
         let types = types();
         for line in [
-            "    threads: int\n",
-            "    bind: str | Sequence[str]\n",
-            "    graceful_timeout: float\n",
-            "    log_level: Literal[\"trace\", \"debug\", \"info\", \"warn\", \"error\"]\n",
-            "    access_log: str | os.PathLike[str]\n",
-            "    limit_request_body: int | str\n",
-            "    no_date_header: bool\n",
+            "    threads: int | None\n",
+            "    bind: str | Sequence[str] | None\n",
+            "    graceful_timeout: float | None\n",
+            "    log_level: Literal[\"trace\", \"debug\", \"info\", \"warn\", \"error\"] | None\n",
+            "    access_log: str | os.PathLike[str] | None\n",
+            "    limit_request_body: int | str | None\n",
+            "    no_date_header: bool | None\n",
         ] {
             assert!(types.contains(line), "{line}");
         }

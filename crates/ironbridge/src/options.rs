@@ -44,7 +44,8 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub pythonpath: Vec<PathBuf>,
 
-    /// Read options from this TOML file, instead of ironbridge.toml or pyproject.toml.
+    /// Read options from this TOML file, instead of ironbridge.toml or pyproject.toml. Its path is relative to the
+    /// folder of the start, whatever --chdir says.
     #[arg(long, short = 'c', value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -53,7 +54,7 @@ pub struct Options {
     pub graceful_timeout: f64,
 
     /// Least important log messages that are shown.
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
+    #[arg(long, value_name = "LEVEL", value_enum, ignore_case = true, default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
 
     /// Format of the log on the standard error output.

@@ -1,10 +1,7 @@
 //! A worker: front end, engine and application put together, from bound sockets to the last response.
 
 use std::{
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -69,15 +66,27 @@ pub struct Controller {
 struct Ending {
     stage: Mutex<Stage>,
     changed: Condvar,
-    killed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Stage {
     /// Since when the worker drains.
     draining: Option<Instant>,
+    /// Since when it is to end at once.
+    killed: Option<Instant>,
     /// The last connection has closed.
     drained: bool,
+}
+
+/// Why a worker serves no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The last connection has closed.
+    Drained,
+    /// The grace period is over before that.
+    Overdue,
+    /// It was to end at once.
+    Killed,
 }
 
 /// How a worker ended.
@@ -150,12 +159,17 @@ impl Worker {
         });
         engine.spawn(memory::trim_when_quiet(Arc::clone(&journal.counters)));
         engine.start();
-        let drained = controller.ending.wait(graceful_timeout);
-        if !drained {
-            tracing::warn!("the grace period is over; requests in flight are cut off");
-        }
-        let patience =
-            if controller.ending.killed.load(Ordering::SeqCst) { Duration::ZERO } else { LAST_PATIENCE };
+        let patience = match controller.ending.wait(graceful_timeout) {
+            End::Drained => LAST_PATIENCE,
+            End::Overdue => {
+                tracing::warn!("the grace period is over; requests in flight are cut off");
+                LAST_PATIENCE
+            }
+            End::Killed => {
+                tracing::warn!("ending at once; requests in flight are cut off");
+                KILL_PATIENCE
+            }
+        };
         let threads = engine.stop(patience);
         if let Some(log) = &journal.access_log {
             log.flush(LAST_PATIENCE);
@@ -175,7 +189,9 @@ impl Controller {
 
     /// Stops at once.
     pub fn kill(&self) {
-        self.ending.killed.store(true, Ordering::SeqCst);
+        self.ending.change(|stage| {
+            stage.killed.get_or_insert_with(Instant::now);
+        });
         self.stop();
     }
 }
@@ -186,26 +202,22 @@ impl Ending {
         self.changed.notify_all();
     }
 
-    /// Waits until the last connection has closed (`true`), or `grace` is over or the worker is killed (`false`).
-    fn wait(&self, grace: Duration) -> bool {
+    /// Waits until the last connection has closed, or `grace` is over, or the worker is killed and has had a moment
+    /// to close what is idle.
+    fn wait(&self, grace: Duration) -> End {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if stage.drained {
-                return true;
+                return End::Drained;
             }
-            if self.killed.load(Ordering::SeqCst) {
-                return false;
-            }
-            let left = match stage.draining {
-                None => None,
-                Some(since) => match grace.checked_sub(since.elapsed()) {
-                    Some(left) if !left.is_zero() => Some(left),
-                    _ => return false,
-                },
-            };
+            let left = [(stage.draining, grace, End::Overdue), (stage.killed, KILL_PATIENCE, End::Killed)]
+                .into_iter()
+                .filter_map(|(since, patience, end)| Some((patience.saturating_sub(since?.elapsed()), end)))
+                .min_by_key(|(left, _)| *left);
             stage = match left {
                 None => self.changed.wait(stage).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => {
+                Some((left, end)) if left.is_zero() => return end,
+                Some((left, _)) => {
                     self.changed.wait_timeout(stage, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
@@ -215,3 +227,6 @@ impl Ending {
 
 /// How long threads that should have nothing to do any more may take to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long idle connections and threads may take to end when the worker is to end at once.
+const KILL_PATIENCE: Duration = Duration::from_millis(100);

@@ -106,6 +106,9 @@ impl FromStr for Target {
         if let Some(number) = text.strip_prefix("fd://") {
             return parse_fd(number);
         }
+        if text.starts_with("fd:") {
+            return Err("write fd://N, with the number of an open socket".to_owned());
+        }
         let text = text.strip_prefix("tcp://").unwrap_or(text);
         if let Some((scheme, _)) = text.split_once("://") {
             return Err(format!("{scheme}:// is not an address to listen on; write HOST:PORT"));

@@ -81,6 +81,9 @@ fn missing_dependency(py: Python<'_>, missing: &str, folders: &[PathBuf]) -> Str
         let folder = folder.strip_prefix(root).unwrap_or(&folder).display().to_string();
         return format!("{top} is in the folder {folder}: try --pythonpath {folder}");
     }
+    if let Some(advice) = own_project(top, folders) {
+        return advice;
+    }
     let prefix = sys_text(py, "prefix");
     let advice = format!("{top} is not installed in {prefix}: pip install {}", distribution(top));
     match std::env::var("VIRTUAL_ENV") {
@@ -91,6 +94,22 @@ fn missing_dependency(py: Python<'_>, missing: &str, folders: &[PathBuf]) -> Str
         }
         _ => advice,
     }
+}
+
+/// The missing module is the project itself: the folder that is served lies within it, or Django was told its name.
+fn own_project(top: &str, folders: &[PathBuf]) -> Option<String> {
+    let here = folders.first().map_or_else(|| std::env::current_dir().ok(), |folder| Some(folder.clone()))?;
+    let is_package = |folder: &&Path| {
+        folder.file_name().is_some_and(|name| name == top) && folder.join("__init__.py").is_file()
+    };
+    if let Some(package) = here.ancestors().find(is_package)
+        && let Some(parent) = package.parent()
+    {
+        return Some(format!("{top} is the folder around this one: try --chdir {}", parent.display()));
+    }
+    let settings = std::env::var("DJANGO_SETTINGS_MODULE").ok()?;
+    (self::top(&settings) == top)
+        .then(|| format!("DJANGO_SETTINGS_MODULE is {settings}, but there is no {top} in {}", here.display()))
 }
 
 /// A file of the user's has the name of a module that others import.

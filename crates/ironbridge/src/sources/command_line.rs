@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory};
 
-use super::known::{Kind, KnownOption};
+use super::known::{self, Kind, KnownOption};
 use super::{Place, Setting, SourceError, complaint};
 use crate::options::Options;
 
@@ -16,7 +16,7 @@ use crate::options::Options;
 /// The first argument that clap refuses; [`SourceError::Answer`] for `--help` and `--version`.
 pub fn settings(known: &[KnownOption], arguments: Vec<OsString>) -> Result<Vec<Setting>, SourceError> {
     let argv = std::iter::once(OsString::from("ironbridge")).chain(arguments);
-    let matches = Options::command().try_get_matches_from(argv).map_err(|error| refusal(&error))?;
+    let matches = Options::command().try_get_matches_from(argv).map_err(|error| refusal(known, &error))?;
     let given =
         known.iter().filter(|option| matches.value_source(&option.id) == Some(ValueSource::CommandLine));
     given.map(|option| Setting::new(option, values(option, &matches), place(option))).collect()
@@ -36,14 +36,15 @@ fn place(option: &KnownOption) -> Place {
     })
 }
 
-fn refusal(error: &clap::Error) -> SourceError {
+fn refusal(known: &[KnownOption], error: &clap::Error) -> SourceError {
     let argument = complaint::argument(error).unwrap_or_default();
     let option = argument.starts_with('-');
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => SourceError::Answer(error.render().to_string()),
         ErrorKind::UnknownArgument if option => SourceError::Unknown {
+            nearest: known::nearest_option(known, argument.trim_start_matches('-'))
+                .map(|name| format!("--{name}")),
             place: Place::CommandLine(argument),
-            nearest: complaint::suggestion(error),
         },
         ErrorKind::UnknownArgument => SourceError::Invalid {
             place: Place::CommandLine(argument),

@@ -19,15 +19,10 @@ pub(super) fn argument(error: &Error) -> Option<String> {
     Some(text.split([' ', '=']).next().unwrap_or_default().to_owned())
 }
 
-/// The option that clap suggests instead.
-pub(super) fn suggestion(error: &Error) -> Option<String> {
-    context(error, ContextKind::SuggestedArg)
-}
-
 fn invalid_value(error: &Error) -> String {
     let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
     let expected = match (error.source(), error.get(ContextKind::ValidValue)) {
-        (Some(source), _) => source.to_string(),
+        (Some(source), _) => plain(&source.to_string()),
         (None, Some(ContextValue::Strings(valid))) if !valid.is_empty() => {
             format!("expected one of {}", valid.join(", "))
         }
@@ -37,6 +32,16 @@ fn invalid_value(error: &Error) -> String {
         ("", "") => "needs a value".to_owned(),
         ("", expected) => format!("needs a value: {expected}"),
         (value, expected) => format!("invalid value {value:?}: {expected}"),
+    }
+}
+
+/// A number parser's words in a user's.
+fn plain(reason: &str) -> String {
+    let range = reason.split_once(" is not in ").and_then(|(_, range)| range.split_once("..="));
+    match (range, reason) {
+        (Some((least, most)), _) => format!("expected a whole number from {least} to {most}"),
+        (None, "invalid digit found in string") => "expected a whole number".to_owned(),
+        (None, other) => other.to_owned(),
     }
 }
 

@@ -108,7 +108,8 @@ fn scalar(option: &KnownOption, value: &Value) -> Result<OsString, &'static str>
     match value {
         Value::String(text) => Ok(text.into()),
         // 0o660 arrives here as 432: TOML keeps no trace of how a number was written.
-        Value::Integer(number) if option.octal => Ok(format!("{number:o}").into()),
+        Value::Integer(mode @ 0..=0o777) if option.octal => Ok(format!("{mode:o}").into()),
+        Value::Integer(_) if option.octal => Err(known::OCTAL),
         Value::Integer(number) => Ok(number.to_string().into()),
         Value::Float(number) => Ok(number.to_string().into()),
         Value::Boolean(_) => Err("expected a value, not true or false"),

@@ -71,8 +71,10 @@ fn scalar(option: &KnownOption, value: &Bound<'_, PyAny>) -> Result<OsString, St
 }
 
 fn octal(value: &Bound<'_, PyAny>) -> Result<OsString, String> {
-    let mode: u32 = value.extract().map_err(|_| "expected permission bits such as 0o660".to_owned())?;
-    Ok(format!("{mode:o}").into())
+    match value.extract::<u32>() {
+        Ok(mode @ 0..=0o777) => Ok(format!("{mode:o}").into()),
+        _ => Err(known::OCTAL.to_owned()),
+    }
 }
 
 fn expected(what: &str, value: &Bound<'_, PyAny>) -> String {
@@ -121,7 +123,14 @@ mod tests {
             (c"{'check': True}", "serve(check=...): unknown option"),
             (c"{'threads': True}", "serve(threads=...): expected a string or a number, not bool"),
             (c"{'threads': [1]}", "serve(threads=...): expected a string or a number, not list"),
-            (c"{'threads': 0}", "serve(threads=...): invalid value \"0\": 0 is not in 1..=4096"),
+            (
+                c"{'threads': 0}",
+                "serve(threads=...): invalid value \"0\": expected a whole number from 1 to 4096",
+            ),
+            (
+                c"{'unix_socket_mode': 660}",
+                "serve(unix_socket_mode=...): expected permission bits in octal: \"660\" or 0o660",
+            ),
             (c"{'factory': 1}", "serve(factory=...): expected True or False, not int"),
         ];
         for (code, message) in table {

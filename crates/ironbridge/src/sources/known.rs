@@ -78,18 +78,37 @@ pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
     (best.0 > SIMILAR).then_some(best.1)
 }
 
-/// The most similar option that all sources take, by its long name.
+/// What to use instead of an option that does not exist: one that other servers call so, or the most similar one that all
+/// sources take, by its long name.
 pub fn nearest_option(known: &[KnownOption], wrong: &str) -> Option<String> {
+    if let Some((_, ours)) = ELSEWHERE.iter().find(|(theirs, _)| *theirs == wrong.replace('_', "-")) {
+        return Some((*ours).to_owned());
+    }
     let names =
         known.iter().filter(|option| option.reach != Reach::CommandLine).map(|option| option.name.as_str());
     nearest(&wrong.replace('_', "-"), names).map(str::to_owned)
 }
 
+/// The complaint about a mode that was written as a decimal number.
+pub const OCTAL: &str = "expected permission bits in octal: \"660\" or 0o660";
+
 /// What the names of our environment variables begin with.
 pub const PREFIX: &str = "IRONBRIDGE_";
 
+/// Names that other servers have for options of ours.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("host", "bind"),
+    ("port", "bind"),
+    ("uds", "bind"),
+    ("blocking-threads", "threads"),
+    ("access-logfile", "access-log"),
+    ("timeout-keep-alive", "keep-alive"),
+    ("keepalive", "keep-alive"),
+    ("timeout-graceful-shutdown", "graceful-timeout"),
+];
+
 /// Similarity (Jaro-Winkler) from which on a name is worth suggesting.
-const SIMILAR: f64 = 0.75;
+const SIMILAR: f64 = 0.85;
 
 fn known(argument: &clap::Arg) -> KnownOption {
     let name = argument.get_long().map_or_else(|| argument.get_id().to_string(), str::to_owned);
@@ -139,6 +158,9 @@ mod tests {
         let known = options();
         assert_eq!(nearest_option(&known, "thread").as_deref(), Some("threads"));
         assert_eq!(nearest_option(&known, "graceful_timout").as_deref(), Some("graceful-timeout"));
-        assert_eq!(nearest_option(&known, "zzz"), None);
+        for none in ["zzz", "reload", "certfile", "workers"] {
+            assert_eq!(nearest_option(&known, none), None, "{none}");
+        }
+        assert_eq!(nearest_option(&known, "port").as_deref(), Some("bind"));
     }
 }

@@ -263,7 +263,7 @@ mod tests {
         let table = [
             (
                 toml("threads = 'x'"),
-                r#"ironbridge.toml: threads: invalid value "x": invalid digit found in string"#,
+                r#"ironbridge.toml: threads: invalid value "x": expected a whole number"#,
             ),
             (toml("threads = [1, 2]"), "ironbridge.toml: threads: expected one value, not a list"),
             (toml("threads = true"), "ironbridge.toml: threads: expected a value, not true or false"),
@@ -275,7 +275,7 @@ mod tests {
             (toml("check = true"), "ironbridge.toml: check: only the command line takes this option"),
             (
                 environment("IRONBRIDGE_THREADS", "0"),
-                r#"environment variable IRONBRIDGE_THREADS: invalid value "0": 0 is not in 1..=4096"#,
+                r#"environment variable IRONBRIDGE_THREADS: invalid value "0": expected a whole number from 1 to 4096"#,
             ),
             (
                 environment("IRONBRIDGE_FACTORY", "maybe"),
@@ -285,13 +285,26 @@ mod tests {
                 argv(&["--log-level=loud"]),
                 r#"option --log-level: invalid value "loud": expected one of trace, debug, info, warn, error"#,
             ),
-            (argv(&["--threads", "-1"]), r#"option --threads: invalid value "-1": -1 is not in 1..=4096"#),
+            (
+                argv(&["--threads", "-1"]),
+                r#"option --threads: invalid value "-1": expected a whole number from 1 to 4096"#,
+            ),
             (
                 argv(&["--limit-request-body=x"]),
                 "option --limit-request-body: invalid value \"x\": expected a number of bytes such as 8190, 64K, 10M or 1G",
             ),
             (argv(&["--threads"]), "option --threads: needs a value"),
             (argv(&["--thread=3"]), "option --thread: unknown option; did you mean --threads?"),
+            (argv(&["--port=80"]), "option --port: unknown option; did you mean --bind?"),
+            (argv(&["--reload"]), "option --reload: unknown option"),
+            (
+                toml("unix-socket-mode = 660"),
+                r#"ironbridge.toml: unix-socket-mode: expected permission bits in octal: "660" or 0o660"#,
+            ),
+            (
+                environment("IRONBRIDGE_BIND", "foo:bar"),
+                r#"environment variable IRONBRIDGE_BIND: invalid value "foo:bar": port "bar" is not a number from 0 to 65535"#,
+            ),
             (argv(&["-x"]), "option -x: unknown option"),
             (argv(&["a:a", "b:b"]), "argument b:b: only one application can be served"),
         ];
