@@ -90,6 +90,22 @@ async fn a_client_that_takes_nothing_is_left_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_response_that_the_client_takes_late_is_not_lost_meanwhile() {
+    let mut wire = Wire::new(Site::default(), config());
+    for _ in 0..2 {
+        wire.client.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\ntaken").await.expect("room");
+        // Longer than idle connections stay awake, shorter than the write deadline.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let mut response = Vec::new();
+        while !response.ends_with(b"\r\n\r\ntaken") {
+            let read = wire.client.read_buf(&mut response).await.expect("the server is there");
+            assert!(read > 0, "{}", response.escape_ascii());
+        }
+        assert!(response.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", response.escape_ascii());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_sleeps_and_wakes_and_ends_when_its_time_is_over() {
     let mut wire = Wire::new(Site::default(), config());
     for _ in 0..3 {

@@ -96,9 +96,11 @@ impl Lane {
         self.lock().responses.pop_front()
     }
 
-    /// A response has been written to its end.
-    pub fn end_response(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    /// So many responses have been written to their end, and the socket has taken all of it.
+    pub fn end_responses(&self, count: u32) {
+        if count > 0 {
+            self.in_flight.fetch_sub(count, Ordering::Relaxed);
+        }
     }
 
     /// Whether no request waits for the end of its response.

@@ -40,6 +40,8 @@ pub struct Writer {
     /// Bytes that wait for the socket: heads, and what is small enough to be copied.
     out: Vec<u8>,
     sent: usize,
+    /// Responses whose last byte is among those that wait.
+    copied: u32,
     /// Bytes that the socket has taken since the connection began.
     total: u64,
 }
@@ -58,7 +60,7 @@ enum State {
 impl Writer {
     /// A writer at the start of a connection.
     pub fn new(lane: Arc<Lane>, signature: Signature) -> Self {
-        Self { lane, signature, state: State::Head, out: Vec::new(), sent: 0, total: 0 }
+        Self { lane, signature, state: State::Head, out: Vec::new(), sent: 0, copied: 0, total: 0 }
     }
 
     /// Takes what hyper writes: heads, and nothing else. Ready with how many of its bytes were taken.
@@ -153,6 +155,7 @@ impl Writer {
     }
 
     fn tidy(&mut self) {
+        self.lane.end_responses(std::mem::take(&mut self.copied));
         self.sent = 0;
         self.out.clear();
         if self.out.capacity() > KEEP {
@@ -160,9 +163,13 @@ impl Writer {
         }
     }
 
-    /// All of a response has been sent, or copied to what will be.
+    /// All of a response has been sent, or copied to what will be: then the lane hears of it when that has left.
     fn end_response(&mut self) -> io::Result<()> {
-        self.lane.end_response();
+        if self.pending() > 0 {
+            self.copied += 1;
+        } else {
+            self.lane.end_responses(1);
+        }
         match std::mem::replace(&mut self.state, State::Head) {
             State::Whole(whole) => whole.end(),
             State::Streamed(streamed) => {
@@ -223,9 +230,12 @@ impl Writer {
         self.pending() == 0 && !holds_body
     }
 
-    /// Gives the buffer back.
+    /// Gives the buffer back, unless something in it still waits for the socket.
     pub fn shrink(&mut self) {
-        self.out = Vec::new();
+        if self.pending() == 0 {
+            self.tidy();
+            self.out = Vec::new();
+        }
     }
 
     /// Whether only our close can tell the client where the body ends.
