@@ -131,3 +131,12 @@ def test_an_empty_line_before_a_request_is_ignored(http_site: Site) -> None:
     assert connection.response().body == b"hello"
     connection.send(b"\r\n" + get("/hello"))
     assert connection.response().body == b"hello"
+
+
+def test_what_a_client_sends_behind_its_last_request_does_not_cut_the_response_short(http_site: Site) -> None:
+    connection = http_site.connect(receive_buffer=8192)
+    connection.send(get("/large?size=3000000", ("Connection", "close")))
+    response = connection.head()
+    connection.send(get("/hello"))
+    connection.read_body(response)
+    assert (len(response.body), response.end) == (3_000_000, End.COMPLETE)

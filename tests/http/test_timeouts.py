@@ -90,6 +90,12 @@ def test_no_deadline_of_clients_applies_to_the_application(hasty: Site) -> None:
     assert connection.response().body == b"released"
 
 
+def test_keep_alive_0_bounds_the_wait_for_the_first_request(serve: Serve) -> None:
+    begun = time.monotonic()
+    assert serve("--keep-alive=0", "--header-timeout=1").connect().wait_closed() == b""
+    assert time.monotonic() - begun > SOONEST
+
+
 def test_keep_alive_0_closes_after_each_response(serve: Serve) -> None:
     connection = serve("--keep-alive=0").connect()
     connection.send(get("/hello"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,26 @@ def test_early_hints_are_on_the_wire_before_the_application_answers(site: Site) 
     site.open_gate()
     response = connection.response()
     assert (response.status, response.body, response.all("Link")) == (200, b"with hints", [])
+
+
+@uses("early_hints")
+def test_early_hints_belong_to_their_request_whichever_thread_answers(site: Site) -> None:
+    def ask(_: int) -> list[list[int]]:
+        with site.connect() as connection:
+            statuses = []
+            for _ in range(50):
+                connection.send(get("/early_hints"))
+                heads = [connection.head()]
+                while heads[-1].status == 103:
+                    heads.append(connection.head())
+                connection.read_body(heads[-1])
+                statuses.append([head.status for head in heads])
+            assert connection.is_open()
+            return statuses
+
+    with ThreadPoolExecutor(8) as pool:
+        for statuses in pool.map(ask, range(8)):
+            assert statuses == [[103, 103, 200]] * 50
 
 
 @uses("early_hints")

@@ -89,9 +89,9 @@ impl<H: Handler> Service<hyper::Request<Incoming>> for Line<H> {
 
     /// The request's real head waits in the lane.
     fn call(&self, request: hyper::Request<Incoming>) -> Answering<H> {
-        let arrival = match self.shared.lane.take_request() {
-            Some(Ok(arrival)) => arrival,
-            Some(Err(refusal)) => return Answering::with(ready(Ok(self.turn_away(refusal)))),
+        let (number, arrival) = match self.shared.lane.take_request() {
+            Some((number, Ok(arrival))) => (number, arrival),
+            Some((_, Err(refusal))) => return Answering::with(ready(Ok(self.turn_away(refusal)))),
             None => {
                 let error = "hyper delivered a request that the gate never passed";
                 return Answering::with(ready(Err(io::Error::other(error))));
@@ -100,10 +100,10 @@ impl<H: Handler> Service<hyper::Request<Incoming>> for Line<H> {
         let exchange = self.open(&arrival);
         let incoming = request.into_body();
         if incoming.is_end_stream() {
-            let future = self.hand_on(arrival, RequestBody::Empty);
+            let future = self.hand_on(number, arrival, RequestBody::Empty);
             return Answering::Running { future, exchange: Some(exchange) };
         }
-        Answering::with(self.clone().answer_with_body(arrival, incoming, exchange))
+        Answering::with(self.clone().answer_with_body(number, arrival, incoming, exchange))
     }
 }
 
@@ -122,14 +122,20 @@ impl<H: Handler> Line<H> {
         }
     }
 
-    fn hand_on(&self, arrival: Arrival, body: RequestBody) -> H::Future {
+    fn hand_on(&self, number: u32, arrival: Arrival, body: RequestBody) -> H::Future {
         let Shared { lane, peer, handler, .. } = &*self.shared;
-        let early_hints = (arrival.head.version != Version::Http10).then(|| lane.hints.clone());
+        let early_hints = (arrival.head.version != Version::Http10).then(|| lane.hints.for_request(number));
         let request = Request { head: arrival.head, body, peer: Arc::clone(peer), early_hints };
         handler.clone().call(request)
     }
 
-    async fn answer_with_body(self, arrival: Arrival, incoming: Incoming, exchange: Exchange<H>) -> Answer {
+    async fn answer_with_body(
+        self,
+        number: u32,
+        arrival: Arrival,
+        incoming: Incoming,
+        exchange: Exchange<H>,
+    ) -> Answer {
         let Shared { front, lane, .. } = &*self.shared;
         let read = read_ahead(incoming, lane, front.config.buffering, arrival.expect_continue).await;
         let (body, pump) = match read {
@@ -138,7 +144,7 @@ impl<H: Handler> Line<H> {
             Err(Unread::SpoolFailed) => return Ok(exchange.end(plain::response(503, &[]), None)),
             Err(Unread::ClientGone) => return Err(io::ErrorKind::ConnectionReset.into()),
         };
-        let (response, pump) = run(self.hand_on(arrival, body), pump).await;
+        let (response, pump) = run(self.hand_on(number, arrival, body), pump).await;
         match lane.body_fault() {
             // An application that failed because its request's body broke a rule did not fail: the client did.
             Some(fault) if response.head.status >= 500 => Ok(self.blame(fault, exchange)),

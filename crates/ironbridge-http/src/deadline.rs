@@ -280,6 +280,8 @@ impl Ticket {
         self.deadlines.set_idle_since(&self.slot, idle_since);
         let timeouts = &self.deadlines.timeouts;
         let time = match wait {
+            // Without keep-alive a connection waits for its first request only.
+            ReadWait::KeepAlive if timeouts.keep_alive.is_zero() => timeouts.head,
             ReadWait::KeepAlive => timeouts.keep_alive,
             ReadWait::Head => timeouts.head,
             ReadWait::Body { .. } => timeouts.body,

@@ -93,7 +93,10 @@ async fn a_client_that_takes_nothing_is_left_and_counted() {
 async fn a_response_that_the_client_takes_late_is_not_lost_meanwhile() {
     let mut wire = Wire::new(Site::default(), config());
     for _ in 0..2 {
-        wire.client.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\ntaken").await.expect("room");
+        wire.client
+            .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\ntaken")
+            .await
+            .expect("room");
         // Longer than idle connections stay awake, shorter than the write deadline.
         tokio::time::sleep(Duration::from_secs(20)).await;
         let mut response = Vec::new();

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ironbridge_exchange::{
     BodyFraming, Fields, Peer, Request, RequestBody, RequestHead, Version, fields::FieldLine, head::Target,
-    hints::EarlyHints, peer::Address,
+    hints::HintQueue, peer::Address,
 };
 use ironbridge_python::{
     here::Here,
@@ -102,7 +102,7 @@ fn request(target: &'static str, lines: &'static str) -> Request {
             secure: false,
             kept: Default::default(),
         }),
-        early_hints: Some(EarlyHints::default()),
+        early_hints: Some(HintQueue::default().for_request(0)),
     }
 }
 

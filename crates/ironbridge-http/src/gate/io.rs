@@ -143,7 +143,7 @@ impl<T: Transport> Write for GateIo<T> {
             let flushed = this.writer.poll_flush(&mut this.transport, cx);
             ready!(this.watch(flushed, cx))?;
             ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
-            let clean = this.reader.is_between_requests();
+            let clean = this.reader.is_between_requests() && !this.reader.has_more(&mut this.transport, cx);
             this.closing = if clean { Closing::Done } else { Closing::Lingering { budget: LINGER_BYTES } };
         }
         if let Closing::Lingering { budget } = &mut this.closing {

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use ironbridge_exchange::{RequestHead, ResponseHead, hints::EarlyHints};
+use ironbridge_exchange::{RequestHead, ResponseHead, hints::HintQueue};
 
 use super::{refusal::Refusal, streamed::Source, whole::Payload};
 use crate::journal::Entry;
@@ -27,12 +27,14 @@ pub struct Lane {
     /// Bytes of data in the present request's body, once all of it has passed the gate; until then [`UNKNOWN`].
     body_total: AtomicU64,
     /// Where 103 responses wait.
-    pub hints: EarlyHints,
+    pub hints: HintQueue,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
     requests: VecDeque<Result<Arrival, Refusal>>,
+    /// How many of them hyper has delivered.
+    delivered: u32,
     responses: VecDeque<Outgoing>,
     body_fault: Option<Refusal>,
     aborted: bool,
@@ -78,10 +80,14 @@ impl Lane {
         self.lock().requests.push_back(request);
     }
 
-    /// The head of the request that hyper has just delivered.
+    /// The head of the request that hyper has just delivered, and the request's number on its connection.
     #[inline]
-    pub fn take_request(&self) -> Option<Result<Arrival, Refusal>> {
-        self.lock().requests.pop_front()
+    pub fn take_request(&self) -> Option<(u32, Result<Arrival, Refusal>)> {
+        let mut queues = self.lock();
+        let request = queues.requests.pop_front()?;
+        let number = queues.delivered;
+        queues.delivered = number.wrapping_add(1);
+        Some((number, request))
     }
 
     /// The service is about to hand this response to hyper.

@@ -366,7 +366,11 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<bool>> {
         match self.poll_fill(transport, cx)? {
-            Poll::Ready(()) => Poll::Ready(Ok(!self.eof)),
+            Poll::Ready(()) => {
+                // A drain that begins now has to let it in.
+                self.lane.set_partial(!self.eof);
+                Poll::Ready(Ok(!self.eof))
+            }
             Poll::Pending if deadline.read_is_late(ReadWait::KeepAlive) => Poll::Ready(Ok(false)),
             Poll::Pending => Poll::Pending,
         }
@@ -376,6 +380,11 @@ impl Reader {
     pub fn shrink(&mut self) {
         self.input = BytesMut::new();
         self.heads.forget();
+    }
+
+    /// Whether bytes of a next request have come that nobody has asked for yet.
+    pub fn has_more<T: Transport>(&mut self, transport: &mut T, cx: &mut Context<'_>) -> bool {
+        matches!(self.poll_fill(transport, cx), Poll::Ready(Ok(()))) && !self.eof
     }
 
     /// Throws away what still arrives, so that closing does not turn into a reset that eats our last response.

@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ironbridge_exchange::{HeaderBlock, ResponseHead};
+use ironbridge_exchange::ResponseHead;
 
 use super::{
     lane::{Lane, Outgoing, OutgoingBody},
@@ -96,10 +96,8 @@ impl Writer {
         transport: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if matches!(self.state, State::Head) && !self.lane.hints.is_empty() {
-            for hints in self.lane.hints.take() {
-                self.write_hints(&hints);
-            }
+        if matches!(self.state, State::Head) {
+            self.write_hints();
         }
         self.poll_send(transport, cx)
     }
@@ -192,6 +190,8 @@ impl Writer {
         let Some(Outgoing { head, body }) = self.lane.take_response() else {
             return Err(io::Error::other("hyper wrote a response that nobody made"));
         };
+        self.write_hints();
+        self.lane.hints.answer();
         let version = &rest[..VERSION_LEN];
         let promised = head.content_length;
         match body {
@@ -278,10 +278,16 @@ impl Writer {
         out.extend_from_slice(b"\r\n");
     }
 
-    fn write_hints(&mut self, lines: &HeaderBlock) {
-        self.out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
-        self.out.extend_from_slice(lines.as_bytes());
-        self.out.extend_from_slice(b"\r\n");
+    /// Early hints that wait, for the request whose response has not begun.
+    fn write_hints(&mut self) {
+        if self.lane.hints.is_empty() {
+            return;
+        }
+        for lines in self.lane.hints.take() {
+            self.out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+            self.out.extend_from_slice(lines.as_bytes());
+            self.out.extend_from_slice(b"\r\n");
+        }
     }
 }
 
