@@ -274,6 +274,27 @@ def test_the_grace_period_ends(project: Project) -> None:
     assert "still run application code" in server.log()
 
 
+def test_work_behind_a_response_has_the_grace_period(project: Project) -> None:
+    project.write(
+        closing="""
+import pathlib, time
+class Body:
+    def __iter__(self):
+        yield b"x"
+    def close(self):
+        time.sleep(2.5)
+        pathlib.Path("done").touch()
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "1")])
+    return Body()
+"""
+    )
+    server = ServerProcess.start("closing:app", cwd=project.path)
+    assert get(server.url) == b"x"
+    assert server.stop(timeout=15) == 0
+    assert (project.path / "done").exists()
+
+
 def test_a_forked_child_dies_of_sigterm_and_the_server_lives(project: Project) -> None:
     project.write(
         forking="""

@@ -91,6 +91,31 @@ def blocked(environ: Environ, start_response: StartResponse) -> list[bytes]:
     return [b"released"]
 
 
+def blocked_gigabyte(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Holds its thread until the gate opens, and begins its response of 1 GiB only then."""
+    key = _query(environ)["key"]
+    events.record(key, "started")
+    events.wait_gate(key)
+    return gigabyte(environ, start_response)
+
+
+class _Comparing:
+    """Compares itself by comparing others, without end."""
+
+    def __lt__(self, other: object) -> bool:
+        return sorted([_Comparing(), _Comparing()]) == []
+
+
+def recursing_through_c(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Goes as deep as Python allows, with frames of C code between its own."""
+    try:
+        sorted([_Comparing(), _Comparing()])
+    except RecursionError:
+        start_response("200 OK", [TEXT])
+        return [b"RecursionError"]
+    raise AssertionError("this recursion has no end")
+
+
 def blocked_on_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Holds its thread until somebody writes to the named pipe `path`, for servers that take no new requests.
 

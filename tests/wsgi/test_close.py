@@ -90,6 +90,17 @@ def test_close_is_called_once_when_the_client_leaves_mid_response(site: Site, ap
         assert "GeneratorExit" in site.recorded("GeneratorExit")
 
 
+@uses("blocked_gigabyte")
+def test_a_client_that_leaves_before_the_response_begins_costs_no_thread(site: Site) -> None:
+    connection = site.connect()
+    connection.send(get(site.target(step=65536)))
+    assert "started" in site.recorded("started")
+    connection.close()
+    site.assert_alive()
+    site.open_gate()
+    assert "closed" in site.recorded("closed")
+
+
 @pytest.mark.parametrize("error", ["RuntimeError", "SystemExit", "KeyboardInterrupt"])
 @uses("closing_badly")
 def test_a_close_that_raises_is_only_logged(site: Site, error: str) -> None:

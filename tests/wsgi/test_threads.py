@@ -18,6 +18,12 @@ def test_requests_that_wait_for_each_other_run_at_the_same_time(site: Site) -> N
     assert len(bodies) == 16, "each ran in a thread of its own"
 
 
+@uses("recursing_through_c")
+def test_recursion_without_end_is_an_exception_and_not_the_end_of_the_server(site: Site) -> None:
+    assert site.get().body == b"RecursionError"
+    site.assert_alive()
+
+
 @uses("blocked")
 def test_blocked_requests_do_not_hold_up_others(site: Site) -> None:
     connections = [site.connect() for _ in range(20)]

@@ -24,7 +24,7 @@ pub struct Ticket {
     desk: Mutex<Desk>,
     /// A response was handed over. Set under the desk's lock.
     answered: AtomicBool,
-    /// The connection does not wait any more: its client has gone.
+    /// The connection does not wait any more: its client has gone. Set under the desk's lock.
     abandoned: AtomicBool,
     /// Whether the request's method is HEAD.
     pub is_head: bool,
@@ -123,6 +123,12 @@ impl Ticket {
             return None;
         }
         self.answered.store(true, Ordering::Release);
+        if self.is_abandoned() {
+            drop(desk);
+            // Nobody will ever read it: whoever streams it has to learn that.
+            drop(response);
+            return None;
+        }
         desk.response = Some(response);
         desk.connection.take()
     }
@@ -173,10 +179,13 @@ impl Future for Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let Some(ticket) = &self.ticket else { return };
+        let mut desk = ticket.desk();
         ticket.abandoned.store(true, Ordering::Relaxed);
-        // The ticket may stay in the queue for a while; what was read of its request is not needed any more.
-        let request = ticket.desk().request.take();
-        drop(request);
+        // The ticket may stay in the queue or with its thread for a while. What was read of its request is not needed any
+        // more; and an application that streams its response must not wait for a reader that never comes.
+        let left = (desk.request.take(), desk.response.take());
+        drop(desk);
+        drop(left);
     }
 }
 

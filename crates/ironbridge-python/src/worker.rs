@@ -66,8 +66,15 @@ impl Engine {
     /// Ends the threads; requests that wait get 503. Returns how many threads still run after `patience`.
     pub fn stop(&self, patience: Duration) -> usize {
         for job in self.pool.stop() {
-            job.answer(plain::overloaded());
+            if let Some(waker) = job.answer(plain::overloaded()) {
+                waker.wake();
+            }
         }
+        self.pool.join(patience)
+    }
+
+    /// After [`Self::stop`]: waits once more; returns how many threads still run after `patience`.
+    pub fn wait(&self, patience: Duration) -> usize {
         self.pool.join(patience)
     }
 }

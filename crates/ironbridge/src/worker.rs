@@ -170,7 +170,11 @@ impl Worker {
                 KILL_PATIENCE
             }
         };
-        let threads = engine.stop(patience);
+        let mut threads = engine.stop(patience);
+        // Some applications work on after their response, or after their client has left.
+        while threads > 0 && controller.ending.due(graceful_timeout).is_none_or(|(left, _)| !left.is_zero()) {
+            threads = engine.wait(KILL_PATIENCE);
+        }
         if let Some(log) = &journal.access_log {
             log.flush(LAST_PATIENCE);
         }
@@ -196,7 +200,21 @@ impl Controller {
     }
 }
 
+impl Stage {
+    /// How long the worker may go on, and why it then ends.
+    fn due(&self, grace: Duration) -> Option<(Duration, End)> {
+        [(self.draining, grace, End::Overdue), (self.killed, KILL_PATIENCE, End::Killed)]
+            .into_iter()
+            .filter_map(|(since, patience, end)| Some((patience.saturating_sub(since?.elapsed()), end)))
+            .min_by_key(|(left, _)| *left)
+    }
+}
+
 impl Ending {
+    fn due(&self, grace: Duration) -> Option<(Duration, End)> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).due(grace)
+    }
+
     fn change(&self, change: impl FnOnce(&mut Stage)) {
         change(&mut self.stage.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_all();
@@ -210,11 +228,7 @@ impl Ending {
             if stage.drained {
                 return End::Drained;
             }
-            let left = [(stage.draining, grace, End::Overdue), (stage.killed, KILL_PATIENCE, End::Killed)]
-                .into_iter()
-                .filter_map(|(since, patience, end)| Some((patience.saturating_sub(since?.elapsed()), end)))
-                .min_by_key(|(left, _)| *left);
-            stage = match left {
+            stage = match stage.due(grace) {
                 None => self.changed.wait(stage).unwrap_or_else(PoisonError::into_inner),
                 Some((left, end)) if left.is_zero() => return end,
                 Some((left, _)) => {

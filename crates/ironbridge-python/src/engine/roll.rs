@@ -4,6 +4,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use super::sync::{Condvar, Mutex, now, thread, wait_for};
 
+/// Bytes of stack, as a process's first thread has them. Python's recursion limit counts its own frames and takes the
+/// rest on trust: with Rust's 2 MB, recursion through C code overflows long before it (gunicorn's threads have 8 MB too).
+const STACK: usize = 8 << 20;
+
 /// Counts threads from their start to their end.
 #[derive(Debug, Default)]
 pub(crate) struct Roll {
@@ -24,7 +28,7 @@ impl Roll {
         *self.aboard.lock().expect("no code panics under this lock") += 1;
         let leave = Leave(Arc::clone(self));
         // Without a thread the closure is dropped, and what it holds leaves the roll again.
-        thread::Builder::new().name(name).spawn(move || {
+        thread::Builder::new().name(name).stack_size(STACK).spawn(move || {
             let _leave = leave;
             body();
         })?;
