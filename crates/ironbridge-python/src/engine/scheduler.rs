@@ -405,7 +405,7 @@ impl<J> Scheduler<J> {
     /// interpreter; the leader goes on when it has finished, unless the watchdog finds that it sleeps or takes long.
     fn waited_for(&self) -> Option<(ThreadId, u64)> {
         let waits = self.leaves_jobs_to_leader() && self.crew.attaching() == 0 && !self.jobs.is_empty();
-        if waits { self.crew.holder() } else { None }
+        if waits { self.crew.holder(self.asked_about) } else { None }
     }
 
     /// Has the watchdog look at the thread that jobs wait for, once for each of its jobs.

@@ -95,12 +95,16 @@ impl Crew {
         self.running > self.blocked
     }
 
-    /// A thread that runs a job and is known neither to sleep nor to compute for long, and its job.
-    pub(super) fn holder(&self) -> Option<(ThreadId, u64)> {
-        self.phases.iter().enumerate().find_map(|(id, phase)| match phase {
+    /// A thread that runs a job and is known neither to sleep nor to compute for long, and its job: `known` if it is such a
+    /// job, so that one which returns from a wait does not push aside the one that the watchdog has an eye on.
+    pub(super) fn holder(&self, known: Option<u64>) -> Option<(ThreadId, u64)> {
+        let mut holders = self.phases.iter().enumerate().filter_map(|(id, phase)| match phase {
             Phase::Running(stint) if !stint.blocked && !stint.long => Some((id, stint.job)),
             _ => None,
-        })
+        });
+        let first = holders.next()?;
+        let same = |(_, job): &(ThreadId, u64)| known == Some(*job);
+        if same(&first) { Some(first) } else { holders.find(same).or(Some(first)) }
     }
 
     /// The thread's present job is found to compute for long.
