@@ -133,7 +133,11 @@ def test_an_address_in_use_is_an_os_error() -> None:
         ({"thread": 4}, TypeError, r"\(thread=\.\.\.\): unknown option; did you mean threads\?"),
         ({"gracefull_timeout": None}, TypeError, "did you mean graceful_timeout"),
         ({"check": True}, TypeError, "unknown option"),
-        ({"threads": 0}, ValueError, r"\(threads=\.\.\.\): invalid value \"0\": expected a whole number from 1 to 4096"),
+        (
+            {"threads": 0},
+            ValueError,
+            r"\(threads=\.\.\.\): invalid value \"0\": expected a whole number from 1 to 4096",
+        ),
         ({"threads": True}, TypeError, "expected a string or a number, not bool"),
         ({"log_level": "loud"}, ValueError, "expected one of trace, debug"),
     ],

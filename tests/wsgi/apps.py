@@ -17,6 +17,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
@@ -194,6 +195,35 @@ def late_early_hints(environ: Environ, start_response: StartResponse) -> Iterato
 def injecting_early_hints(environ: Environ, start_response: StartResponse) -> list[bytes]:
     environ["wsgi.early_hints"]([("Link", "</x>\r\nInjected: yes")])
     return hello(environ, start_response)
+
+
+def errors_without_end(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Leaves a line of wsgi.errors without its end."""
+    environ["wsgi.errors"].write(f"unended {_query(environ)['key']}")
+    return hello(environ, start_response)
+
+
+class _SlowClose:
+    """A body whose close() takes a while after the response has left."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"x"
+
+    def close(self) -> None:
+        time.sleep(0.4)
+
+
+def slow_close(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [TEXT, ("Content-Length", "1")])
+    return _SlowClose()
+
+
+def late_read(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Reads its empty input after a while."""
+    time.sleep(0.8)
+    body = environ["wsgi.input"].read(10)
+    start_response("200 OK", [TEXT])
+    return [b"read:" + body]
 
 
 # --- start_response and write ---------------------------------------------------------------------------------------

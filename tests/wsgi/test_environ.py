@@ -217,6 +217,13 @@ def test_repeated_headers_are_joined_with_commas(site: Site) -> None:
     assert environ["HTTP_ACCEPT"] == "text/html, */*"
 
 
+@pytest.mark.parametrize(("value", "joined"), [("a", "a, a"), ("", ", ")])
+@uses("environ_dump")
+def test_repeated_headers_of_one_character_are_joined_too(site: Site, value: str, joined: str) -> None:
+    environ = _environ(site, get("/environ_dump", ("X-Many", value), ("X-Many", value)))
+    assert environ["HTTP_X_MANY"] == joined
+
+
 @uses("environ_dump")
 def test_repeated_cookie_headers_are_joined_with_semicolons(site: Site) -> None:
     environ = _environ(site, get("/environ_dump", ("Cookie", "a=1"), ("Cookie", "b=2; c=3"), ("cookie", "d=4")))
@@ -255,6 +262,21 @@ def test_what_is_written_to_wsgi_errors_is_logged(site: Site) -> None:
     site.server.wait_log(f"written {site.key} \xe4\u20ac")
     site.server.wait_log(f"first line {site.key}$")
     site.server.wait_log(f"second line {site.key}$")
+
+
+@uses("errors_without_end")
+def test_a_line_of_wsgi_errors_ends_with_its_request(site: Site) -> None:
+    assert site.get().status == 200
+    site.server.wait_log(f"unended {site.key}$")
+
+
+@uses("slow_close")
+def test_a_request_that_works_on_does_not_end_the_input_of_the_next_one(site: Site) -> None:
+    connection = site.connect()
+    connection.send(get(site.target()))
+    assert connection.response().body == b"x"
+    connection.send(get(site.target("late_read")))
+    assert connection.response().body == b"read:"
 
 
 @uses("early_hints")

@@ -12,6 +12,7 @@ use pyo3::{
 
 use super::{
     environ::EnvironMaker,
+    error_stream,
     mount::Mount,
     outlet::{Delivered, Failure, deliver},
     start_response::{Callable, StartResponse, StartResponseType},
@@ -54,6 +55,7 @@ impl Application {
         let served = self.serve(py, &environ.dict, &callable, request);
         let client_left = environ.client_left();
         environ.end(&request.peer);
+        error_stream::end_of_request();
         match served {
             // There is nothing left to finish.
             Ok(Delivered::Whole) => {}

@@ -51,6 +51,8 @@ struct ConnectionTemplate {
     /// The input of requests without a body, as long as no application has kept one.
     input: Py<Input>,
     input_was_kept: AtomicBool,
+    /// A request that has it is not over yet.
+    input_is_used: AtomicBool,
 }
 
 /// A whole environ, made of a header block that its connection sends again and again; kept with that block.
@@ -131,7 +133,11 @@ impl EnvironMaker {
         }
         let body = std::mem::replace(&mut request.body, RequestBody::Empty);
         let has_body = !matches!(body, RequestBody::Empty);
-        let input = if has_body || connection.input_was_kept.load(Ordering::Relaxed) {
+        // A request that works on after its response may meet the next one of its connection: that one has its own.
+        let input = if has_body
+            || connection.input_was_kept.load(Ordering::Relaxed)
+            || connection.input_is_used.swap(true, Ordering::Relaxed)
+        {
             let input = Bound::new(py, Input::new(body, here.clone()))?;
             dict.set_item(&self.names.wsgi_input, &input)?;
             InputHandle::Own(input)
@@ -240,6 +246,7 @@ impl EnvironMaker {
             names_server: matches!(peer.local, Address::Tcp(_)),
             input: input.unbind(),
             input_was_kept: AtomicBool::new(false),
+            input_is_used: AtomicBool::new(false),
         })
     }
 
@@ -307,6 +314,9 @@ impl Environ<'_> {
                         connection.input_was_kept.store(true, Ordering::Relaxed);
                     }
                     input.get().close();
+                }
+                if let Some(connection) = peer.kept.get::<ConnectionTemplate>() {
+                    connection.input_is_used.store(false, Ordering::Relaxed);
                 }
             }
         }

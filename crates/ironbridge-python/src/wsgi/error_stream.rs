@@ -17,7 +17,8 @@ impl ErrorStream {
         let text = text.to_string_lossy();
         PENDING.with_borrow_mut(|pending| {
             pending.push_str(&text);
-            if let Some(end) = pending.rfind('\n') {
+            let end = if pending.len() > LONGEST { Some(pending.len() - 1) } else { pending.rfind('\n') };
+            if let Some(end) = end {
                 let rest = pending.split_off(end + 1);
                 log(std::mem::replace(pending, rest).trim_end_matches('\n'));
             }
@@ -39,6 +40,18 @@ impl ErrorStream {
         PENDING.with_borrow_mut(|pending| log(&std::mem::take(pending)));
     }
 }
+
+/// Logs what a request of this thread has left without an end of line: it must not become part of the next one's.
+pub fn end_of_request() {
+    PENDING.with_borrow_mut(|pending| {
+        if !pending.is_empty() {
+            log(&std::mem::take(pending));
+        }
+    });
+}
+
+/// Bytes from which on text is logged although its line has no end yet.
+const LONGEST: usize = 64 * 1024;
 
 fn log(text: &str) {
     if !text.is_empty() {

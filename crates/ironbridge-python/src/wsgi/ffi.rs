@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use pyo3::{
     Borrowed, Bound, Py, PyAny, PyErr, PyResult, Python, ffi,
-    types::{PyDict, PyString},
+    types::{PyDict, PyDictMethods, PyString},
 };
 
 /// A string of the code points that `bytes` are in latin-1: WSGI's native string (PEP 3333 "Unicode Issues").
@@ -59,6 +59,7 @@ pub(super) fn set_default<'py>(
     key: &Py<PyString>,
     value: &Bound<'py, PyString>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let before = dict.len();
     // SAFETY: all three pointers are valid objects, the first a dict; the thread is attached. The result is a borrowed
     // reference that the dict keeps alive, or null with an exception set.
     unsafe {
@@ -66,11 +67,8 @@ pub(super) fn set_default<'py>(
         if found.is_null() {
             return Err(PyErr::fetch(dict.py()));
         }
-        if found == value.as_ptr() {
-            Ok(None)
-        } else {
-            Ok(Some(Borrowed::from_ptr(dict.py(), found).to_owned()))
-        }
+        // Which object is found does not tell: Python has only one of each string of up to one character.
+        if dict.len() > before { Ok(None) } else { Ok(Some(Borrowed::from_ptr(dict.py(), found).to_owned())) }
     }
 }
 

@@ -36,18 +36,17 @@ impl HeaderKeys {
         let known =
             self.known.read().expect("no code panics under this lock").get(name).map(|key| key.clone_ref(py));
         known.unwrap_or_else(|| {
-            let key = HeaderKey::new(py, name);
-            self.remember(name, key.clone_ref(py));
+            // Clients choose the names: what they choose must not grow without bound, here or among Python's interned strings,
+            // which some versions never give up.
+            let keep = name.len() <= LONGEST
+                && self.known.read().expect("no code panics under this lock").len() < MOST;
+            let key = HeaderKey::new(py, name, keep);
+            if keep {
+                let key = key.clone_ref(py);
+                self.known.write().expect("no code panics under this lock").insert(name.into(), key);
+            }
             key
         })
-    }
-
-    fn remember(&self, name: &[u8], key: HeaderKey) {
-        let mut known = self.known.write().expect("no code panics under this lock");
-        // Clients choose the names: what they choose must not grow without bound.
-        if known.len() < MOST && name.len() <= LONGEST {
-            known.insert(name.into(), key);
-        }
     }
 }
 
@@ -64,7 +63,7 @@ impl HeaderKey {
         }
     }
 
-    fn new(py: Python<'_>, name: &[u8]) -> Self {
+    fn new(py: Python<'_>, name: &[u8], intern: bool) -> Self {
         // "X_Forwarded_For" would become the same key as "X-Forwarded-For"; "Proxy" would become HTTP_PROXY, which
         // HTTP clients take for the proxy to use.
         if name.contains(&b'_') || name.eq_ignore_ascii_case(b"proxy") {
@@ -74,7 +73,10 @@ impl HeaderKey {
             .iter()
             .map(|&byte| if byte == b'-' { '_' } else { byte.to_ascii_uppercase() as char })
             .collect();
-        let http = || PyString::intern(py, &format!("HTTP_{key}")).unbind();
+        let http = || {
+            let key = format!("HTTP_{key}");
+            if intern { PyString::intern(py, &key) } else { PyString::new(py, &key) }.unbind()
+        };
         match key.as_str() {
             "CONTENT_TYPE" => Self::ContentType,
             "CONTENT_LENGTH" => Self::ContentLength,

@@ -96,7 +96,8 @@ impl StartResponse {
         headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
-        let exc_info = exc_info.filter(|info| !info.is_none());
+        // PEP 3333: "if exc_info", so an empty tuple counts as not given.
+        let exc_info = exc_info.filter(|info| info.is_truthy().unwrap_or(true));
         let heading = read_heading(status, headers)?;
         match self.state().progress.start(heading, exc_info.is_some()) {
             Ok(()) => Ok(()),
