@@ -9,6 +9,7 @@ Parameters come in the query; `key` names the test (see `events`).
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import inspect
 import io
@@ -791,6 +792,29 @@ def file_buffered(environ: Environ, start_response: StartResponse) -> Any:
     file.read(10)
     start_response("200 OK", [TEXT])
     return environ["wsgi.file_wrapper"](file)
+
+
+class _Unseekable(io.FileIO):
+    """A file whose position nobody can ask for, and whose bytes are not the descriptor's."""
+
+    def tell(self) -> int:
+        raise OSError("no position")
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return (super().read(size) or b"").upper()
+
+
+def file_of_its_own(environ: Environ, start_response: StartResponse) -> Any:
+    """An object that has a descriptor and reads something else: `kind` is gzip, class or proc."""
+    query = _query(environ)
+    start_response("200 OK", [TEXT])
+    if query["kind"] == "proc":
+        return environ["wsgi.file_wrapper"](open("/proc/self/status", "rb"))  # noqa: SIM115 (the server closes it)
+    raw = tempfile.NamedTemporaryFile()
+    raw.write(gzip.compress(b"plain text") if query["kind"] == "gzip" else b"plain text")
+    raw.flush()
+    opened = gzip.open(raw.name) if query["kind"] == "gzip" else _Unseekable(raw.name)
+    return environ["wsgi.file_wrapper"](opened, -1)
 
 
 def file_in_memory(environ: Environ, start_response: StartResponse) -> Any:

@@ -67,6 +67,14 @@ def test_bytes_read_ahead_by_a_buffered_file_are_sent(site: Site) -> None:
     assert site.recorded("close") == ["close"]
 
 
+@pytest.mark.parametrize(("kind", "body"), [("gzip", b"plain text"), ("class", b"PLAIN TEXT"), ("proc", b"VmRSS:")])
+@uses("file_of_its_own")
+def test_an_object_with_a_descriptor_is_read_where_it_reads_something_else(site: Site, kind: str, body: bytes) -> None:
+    response = site.get(kind=kind)
+    assert response.status == 200
+    assert response.body == body or (kind == "proc" and body in response.body)
+
+
 @pytest.mark.parametrize("offset", [0, 777])
 @uses("file_in_memory")
 def test_a_file_in_memory_is_sent_from_its_cursor(site: Site, offset: int) -> None:

@@ -26,9 +26,9 @@ pub struct FileWrapper {
 impl FileWrapper {
     #[new]
     #[pyo3(signature = (filelike, blksize=8192, /))]
-    fn new(filelike: Py<PyAny>, blksize: usize) -> Self {
-        // Blocks far below a network packet only cost time.
-        Self { filelike, blksize: blksize.max(1) }
+    fn new(filelike: Py<PyAny>, blksize: i64) -> Self {
+        // A suggestion, says PEP 3333: one that makes no sense is not taken.
+        Self { filelike, blksize: usize::try_from(blksize).ok().filter(|size| *size > 0).unwrap_or(BLOCK) }
     }
 
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -51,31 +51,58 @@ impl FileWrapper {
 
 impl FileWrapper {
     /// The file, the offset to begin at and the bytes to send, where the object is a regular file: from `tell()` on, to its
-    /// end or as far as `content_length` says.
-    ///
-    /// # Errors
-    /// What `tell()` raises.
+    /// end or as far as `content_length` says. `None`: only `read()` can tell what it holds.
     pub fn stretch(
         &self,
         py: Python<'_>,
         names: &Names,
         content_length: Option<u64>,
-    ) -> PyResult<Option<(File, u64, u64)>> {
-        let object = self.filelike.bind(py);
-        let Some(file) = regular_file(object, names) else { return Ok(None) };
-        let Ok(size) = file.metadata().map(|metadata| metadata.len()) else { return Ok(None) };
-        let offset: u64 = object.call_method0(&names.tell)?.extract()?;
+    ) -> Option<(File, u64, u64)> {
+        let object = plain_file(self.filelike.bind(py)).ok()??;
+        let file = regular_file(&object, names)?;
+        // Files of /proc say that they are empty.
+        let size = file.metadata().ok()?.len().checked_sub(1)? + 1;
+        let offset: u64 = object.call_method0(&names.tell).ok()?.extract().ok()?;
         let rest = size.saturating_sub(offset);
-        Ok(Some((file, offset, content_length.map_or(rest, |length| length.min(rest)))))
+        Some((file, offset, content_length.map_or(rest, |length| length.min(rest))))
     }
+}
+
+/// The object, if it is known to read nothing but the bytes of its descriptor; or the one that it is known to hand all calls
+/// on to. Others may have a descriptor and yet read something else, as gzip's do.
+fn plain_file<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let mut object = object.clone();
+    for (module, name) in [("django.core.files.base", "File"), ("tempfile", "_TemporaryFileWrapper")] {
+        let kind = object.get_type();
+        if kind.module()? == module && kind.qualname()? == name {
+            object = object.getattr("file")?;
+        }
+    }
+    let is_plain = reads_as(&object, "FileIO")?
+        || (reads_as(&object, "BufferedReader")? || reads_as(&object, "BufferedRandom")?)
+            && reads_as(&object.getattr("raw")?, "FileIO")?;
+    Ok(is_plain.then_some(object))
+}
+
+/// Whether the object is of this class of Python's `io`, or of one derived from it that leaves reading as it is.
+fn reads_as(object: &Bound<'_, PyAny>, class: &str) -> PyResult<bool> {
+    let class = object.py().import("io")?.getattr(class)?;
+    let kind = object.get_type();
+    if kind.is(&class) || !object.is_instance(&class)? {
+        return Ok(kind.is(&class));
+    }
+    for method in ["read", "readinto", "tell", "fileno"] {
+        if !kind.getattr(method)?.is(class.getattr(method)?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A handle of our own to the regular file behind a Python object.
 fn regular_file(object: &Bound<'_, PyAny>, names: &Names) -> Option<File> {
-    // BytesIO and friends raise; a text file's position counts characters, not bytes.
     let fd: i32 = object.call_method0(&names.fileno).ok()?.extract().ok()?;
-    let is_text = object.hasattr(pyo3::intern!(object.py(), "encoding")).unwrap_or(true);
-    if fd < 0 || is_text {
+    if fd < 0 {
         return None;
     }
     let borrowed: BorrowedFd<'_> = borrow_fd(object, fd);
@@ -83,3 +110,6 @@ fn regular_file(object: &Bound<'_, PyAny>, names: &Names) -> Option<File> {
     let file = File::from(owned);
     file.metadata().is_ok_and(|metadata| metadata.is_file()).then_some(file)
 }
+
+/// Bytes per block where the application suggests none.
+const BLOCK: usize = 8192;

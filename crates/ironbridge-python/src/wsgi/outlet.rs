@@ -87,7 +87,7 @@ pub fn deliver(
         return deliver_items(py, tuple.len(), tuple.iter(), response);
     }
     if let Ok(wrapper) = result.cast::<FileWrapper>()
-        && let Some((file, offset, len)) = wrapper.get().stretch(py, names, response.content_length())?
+        && let Some((file, offset, len)) = wrapper.get().stretch(py, names, response.content_length())
     {
         match response.send_whole(ResponseBody::File { file, offset, len }, Some(len)) {
             // write() has begun the body; the file is the rest of it.
