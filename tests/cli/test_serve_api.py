@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -281,21 +282,27 @@ def test_the_grace_period_ends(project: Project) -> None:
 def test_work_behind_a_response_has_the_grace_period(project: Project) -> None:
     project.write(
         closing="""
-import pathlib, time
+import pathlib
 class Body:
     def __iter__(self):
         yield b"x"
     def close(self):
-        time.sleep(2.5)
-        pathlib.Path("done").touch()
+        with open("gate"):
+            pathlib.Path("done").touch()
 def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "1")])
     return Body()
 """
     )
+    gate = project.path / "gate"
+    os.mkfifo(gate)
     server = ServerProcess.start("closing:app", cwd=project.path)
     assert get(server.url) == b"x"
-    assert server.stop(timeout=15) == 0
+    server.signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.process.wait(2.5)
+    with gate.open("w"):
+        assert server.wait(15) == 0
     assert (project.path / "done").exists()
 
 

@@ -18,7 +18,6 @@ import os
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
@@ -204,24 +203,30 @@ def errors_without_end(environ: Environ, start_response: StartResponse) -> list[
     return hello(environ, start_response)
 
 
-class _SlowClose:
-    """A body whose close() takes a while after the response has left."""
+class _GatedClose:
+    """A body whose close() waits for a gate after the response has left."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
 
     def __iter__(self) -> Iterator[bytes]:
         yield b"x"
 
     def close(self) -> None:
-        time.sleep(0.4)
+        events.wait_gate(self.key)
+        events.record(self.key, "closed")
 
 
-def slow_close(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def gated_close(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", [TEXT, ("Content-Length", "1")])
-    return _SlowClose()
+    return _GatedClose(_query(environ)["key"])
 
 
-def late_read(environ: Environ, start_response: StartResponse) -> list[bytes]:
-    """Reads its empty input after a while."""
-    time.sleep(0.8)
+def gated_read(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Reads its empty input when its gate opens."""
+    key = _query(environ)["key"]
+    events.record(key, "started")
+    events.wait_gate(key)
     body = environ["wsgi.input"].read(10)
     start_response("200 OK", [TEXT])
     return [b"read:" + body]

@@ -270,12 +270,18 @@ def test_a_line_of_wsgi_errors_ends_with_its_request(site: Site) -> None:
     site.server.wait_log(f"unended {site.key}$")
 
 
-@uses("slow_close")
+@uses("gated_close")
 def test_a_request_that_works_on_does_not_end_the_input_of_the_next_one(site: Site) -> None:
     connection = site.connect()
     connection.send(get(site.target()))
     assert connection.response().body == b"x"
-    connection.send(get(site.target("late_read")))
+    reader = f"{site.key}-reader"
+    connection.send(get(site.target("gated_read", key=reader)))
+    assert "started" in site.recorded("started", key=reader)
+    site.open_gate()
+    assert "closed" in site.recorded("closed")
+    site.assert_alive()
+    assert site.get("open_gate", key=reader).status == 200
     assert connection.response().body == b"read:"
 
 

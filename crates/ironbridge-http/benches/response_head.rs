@@ -109,6 +109,10 @@ impl Transport for Sink {
         Poll::Ready(Ok(len))
     }
 
+    fn unsent(&self) -> Option<u64> {
+        None
+    }
+
     fn reset_on_close(&self) {}
 }
 

@@ -78,6 +78,8 @@ pub struct Ticket {
     slot: Arc<Slot>,
     index: usize,
     reading: Option<ReadWait>,
+    /// What the kernel held when the present write deadline began.
+    unsent: Option<u64>,
 }
 
 impl Deadlines {
@@ -123,7 +125,7 @@ impl Deadlines {
         }
         table.slots[index] = Some(Arc::clone(&slot));
         drop(table);
-        Ticket { deadlines: Arc::clone(self), slot, index, reading: None }
+        Ticket { deadlines: Arc::clone(self), slot, index, reading: None, unsent: None }
     }
 
     /// From now on every connection closes after the request it has begun.
@@ -258,14 +260,22 @@ impl Ticket {
         self.deadlines.set_idle_since(&self.slot, 0);
     }
 
-    /// The client takes nothing. Whether that has gone on for too long.
-    pub fn write_is_late(&mut self) -> bool {
-        if self.slot.write_due.load(Ordering::Relaxed) == 0 {
+    /// No more can be written. Whether the client has taken nothing for too long: of the `unsent` bytes that the kernel holds
+    /// for it, which may be megabytes, it takes many before there is room again.
+    pub fn write_is_late(&mut self, unsent: impl Fn() -> Option<u64>) -> bool {
+        let begins = self.slot.write_due.load(Ordering::Relaxed) == 0;
+        if !begins && !self.is_late(&self.slot.write_due) {
+            return false;
+        }
+        let now = unsent();
+        let has_taken = now.zip(self.unsent).is_some_and(|(now, before)| now < before);
+        if begins || has_taken {
+            self.unsent = now;
             let due = self.deadlines.due_in(self.deadlines.timeouts.write);
             self.slot.write_due.store(due, Ordering::Relaxed);
             return false;
         }
-        self.is_late(&self.slot.write_due)
+        true
     }
 
     /// The client has taken something.
@@ -364,11 +374,24 @@ mod tests {
     fn a_client_that_takes_nothing_is_late_and_one_that_takes_a_byte_is_not() {
         let deadlines = deadlines();
         let mut ticket = deadlines.enter();
-        assert!(!ticket.write_is_late());
+        assert!(!ticket.write_is_late(|| None));
         pass(&deadlines, Duration::from_millis(1500));
-        assert!(ticket.write_is_late());
+        assert!(ticket.write_is_late(|| None));
         ticket.stop_writing();
-        assert!(!ticket.write_is_late());
+        assert!(!ticket.write_is_late(|| None));
+    }
+
+    #[test]
+    fn a_client_that_takes_what_the_kernel_holds_is_not_late() {
+        let deadlines = deadlines();
+        let mut ticket = deadlines.enter();
+        assert!(!ticket.write_is_late(|| Some(3)));
+        for left in [2, 1] {
+            pass(&deadlines, Duration::from_millis(1500));
+            assert!(!ticket.write_is_late(|| Some(left)));
+        }
+        pass(&deadlines, Duration::from_millis(1500));
+        assert!(ticket.write_is_late(|| Some(1)));
     }
 
     #[test]

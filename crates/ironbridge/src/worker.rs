@@ -172,7 +172,9 @@ impl Worker {
         };
         let mut threads = engine.stop(patience);
         // Some applications work on after their response, or after their client has left.
-        while threads > 0 && controller.ending.due(graceful_timeout).is_none_or(|(left, _)| !left.is_zero()) {
+        while threads > 0 && controller.ending.due(graceful_timeout).is_some_and(|(left, _)| !left.is_zero())
+        {
+            // Not for longer: it may be told to end at once meanwhile.
             threads = engine.wait(KILL_PATIENCE);
         }
         if let Some(log) = &journal.access_log {

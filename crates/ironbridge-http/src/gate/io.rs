@@ -60,11 +60,6 @@ impl<T: Transport> GateIo<T> {
         }
     }
 
-    /// Whether nothing is going on: no request in flight, none begun, nothing waiting to be written.
-    pub fn is_idle(&self) -> bool {
-        self.lane.is_idle() && self.reader.is_between_requests() && self.writer.is_empty()
-    }
-
     /// Gives memory back for as long as the connection is idle.
     pub fn shrink(&mut self) {
         self.reader.shrink();
@@ -91,7 +86,7 @@ impl<T: Transport> GateIo<T> {
                 self.deadline.stop_writing();
                 Poll::Pending
             }
-            Poll::Pending if self.deadline.write_is_late() => {
+            Poll::Pending if self.deadline.write_is_late(|| self.transport.unsent()) => {
                 self.lane.abort();
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }

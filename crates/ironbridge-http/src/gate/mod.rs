@@ -37,5 +37,6 @@ mod host;
 mod meaning;
 mod request_line;
 mod socket;
+mod sys;
 mod target;
 mod trailer;

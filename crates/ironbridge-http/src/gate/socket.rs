@@ -3,13 +3,14 @@
 use std::{
     fs::File,
     io,
+    os::fd::AsFd,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::io::Interest;
 
-use super::transport::Transport;
+use super::{sys, transport::Transport};
 use crate::stream::Stream;
 
 impl Transport for Stream {
@@ -32,6 +33,10 @@ impl Transport for Stream {
                 result => return Poll::Ready(result),
             }
         }
+    }
+
+    fn unsent(&self) -> Option<u64> {
+        sys::unsent(self.as_fd())
     }
 
     fn reset_on_close(&self) {

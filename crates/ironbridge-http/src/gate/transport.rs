@@ -21,6 +21,9 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         len: usize,
     ) -> Poll<io::Result<usize>>;
 
+    /// Bytes that were written and that the client has not taken yet. `None` where nobody can tell.
+    fn unsent(&self) -> Option<u64>;
+
     /// Makes the coming close a reset, so that the client cannot take what it has for the whole.
     fn reset_on_close(&self);
 }

@@ -52,7 +52,7 @@ fn wrap(fd: OwnedFd) -> io::Result<Option<Listener>> {
     socket.set_nonblocking(true)?;
     let bound = socket.local_addr()?;
     if let Some(address) = bound.as_socket() {
-        super::tcp::tune(&socket)?;
+        socket.set_tcp_nodelay(true)?;
         return Ok(Some(Listener { socket: Socket::Tcp(socket.into()), local: Address::Tcp(address) }));
     }
     if !bound.is_unix() {

@@ -11,12 +11,6 @@ use socket2::{Domain, Protocol, Type};
 use super::{BindError, Listener, Socket, address::BindAddress};
 use crate::options::HttpOptions;
 
-/// Bytes of a response that the kernel takes ahead of the client. Its own bound is 4 MB and more, and it asks for more
-/// when a third has left: a client that takes 20 KB a second would look as if it took nothing for a minute, and be
-/// given up by `--write-timeout`. With this one it counts as alive from 2 KB a second on, and costs the kernel less memory.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const UNSENT_AT_MOST: u32 = 256 * 1024;
-
 pub(super) fn bind(
     address: &BindAddress,
     host: &str,
@@ -56,21 +50,14 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<(TcpListener, SocketA
         // What is written is what is bound: [::]:80 and 0.0.0.0:80 can stand side by side.
         socket.set_only_v6(true)?;
     }
-    tune(&socket)?;
+    // Accepted sockets inherit it, which saves a system call for each connection.
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     let socket = TcpListener::from(socket);
     let local = socket.local_addr()?;
     Ok((socket, local))
-}
-
-/// What connections are to have. Accepted sockets inherit it, which saves the system calls for each of them.
-pub(super) fn tune(socket: &socket2::Socket) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(UNSENT_AT_MOST)?;
-    Ok(())
 }
 
 /// Whether the address, or its whole family, does not exist on this machine.

@@ -192,6 +192,10 @@ impl Transport for Memory {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
+    fn unsent(&self) -> Option<u64> {
+        None
+    }
+
     fn reset_on_close(&self) {}
 }
 

@@ -309,13 +309,12 @@ impl Environ<'_> {
             InputHandle::Shared(input, before) => {
                 drop(dict);
                 // One reference is ours.
-                if references(&input) - 1 > before {
-                    if let Some(connection) = peer.kept.get::<ConnectionTemplate>() {
-                        connection.input_was_kept.store(true, Ordering::Relaxed);
-                    }
+                let was_kept = references(&input) - 1 > before;
+                if was_kept {
                     input.get().close();
                 }
                 if let Some(connection) = peer.kept.get::<ConnectionTemplate>() {
+                    connection.input_was_kept.fetch_or(was_kept, Ordering::Relaxed);
                     connection.input_is_used.store(false, Ordering::Relaxed);
                 }
             }

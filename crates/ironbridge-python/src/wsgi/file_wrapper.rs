@@ -61,7 +61,10 @@ impl FileWrapper {
         let object = plain_file(self.filelike.bind(py)).ok()??;
         let file = regular_file(&object, names)?;
         // Files of /proc say that they are empty.
-        let size = file.metadata().ok()?.len().checked_sub(1)? + 1;
+        let size = file.metadata().ok()?.len();
+        if size == 0 {
+            return None;
+        }
         let offset: u64 = object.call_method0(&names.tell).ok()?.extract().ok()?;
         let rest = size.saturating_sub(offset);
         Some((file, offset, content_length.map_or(rest, |length| length.min(rest))))
