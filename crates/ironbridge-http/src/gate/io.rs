@@ -71,6 +71,30 @@ impl<T: Transport> GateIo<T> {
         self.reader.poll_wake(&mut self.transport, &mut self.deadline, cx)
     }
 
+    /// Whether nothing that the client sends from now on can turn our close into a reset that eats the end of a response
+    /// (RFC 9112 section 9.6). What is small has reached the client's receive buffer, wherever it has got to.
+    fn may_close_at_once(&mut self, cx: &mut Context<'_>) -> bool {
+        self.reader.is_between_requests()
+            && !self.reader.has_more(&mut self.transport, cx)
+            && (self.writer.total() <= SMALL || self.has_taken_all())
+    }
+
+    fn has_taken_all(&self) -> bool {
+        self.transport.unsent().is_none_or(|unsent| unsent == 0)
+    }
+
+    /// Whether a close need not wait any longer: for a client that goes on taking its response it does.
+    fn linger_is_over(&mut self) -> bool {
+        if !self.deadline.read_is_late(ReadWait::Linger) {
+            return false;
+        }
+        if self.has_taken_all() || self.deadline.write_is_late(|| self.transport.unsent()) {
+            return true;
+        }
+        self.deadline.stop_reading();
+        self.deadline.read_is_late(ReadWait::Linger)
+    }
+
     /// Keeps the write deadline: `poll` is what the writer came back with.
     fn watch<R>(&mut self, poll: Poll<io::Result<R>>, cx: &Context<'_>) -> Poll<io::Result<R>> {
         if self.reader.release() {
@@ -138,12 +162,15 @@ impl<T: Transport> Write for GateIo<T> {
             let flushed = this.writer.poll_flush(&mut this.transport, cx);
             ready!(this.watch(flushed, cx))?;
             ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
-            let clean = this.reader.is_between_requests() && !this.reader.has_more(&mut this.transport, cx);
-            this.closing = if clean { Closing::Done } else { Closing::Lingering { budget: LINGER_BYTES } };
+            this.closing = if this.may_close_at_once(cx) {
+                Closing::Done
+            } else {
+                Closing::Lingering { budget: LINGER_BYTES }
+            };
         }
         if let Closing::Lingering { budget } = &mut this.closing {
             let poll = this.reader.poll_discard(&mut this.transport, cx, budget);
-            if poll.is_pending() && !this.deadline.read_is_late(ReadWait::Linger) {
+            if poll.is_pending() && !this.linger_is_over() {
                 return Poll::Pending;
             }
             this.closing = Closing::Done;
@@ -163,3 +190,5 @@ impl<T: Transport> Drop for GateIo<T> {
 
 /// How much unread input we throw away before we close in spite of it.
 const LINGER_BYTES: usize = 1024 * 1024;
+/// Bytes of responses that any client has room for.
+const SMALL: u64 = 16 * 1024;

@@ -310,13 +310,12 @@ impl Environ<'_> {
                 drop(dict);
                 // One reference is ours.
                 let was_kept = references(&input) - 1 > before;
+                let Some(connection) = peer.kept.get::<ConnectionTemplate>() else { return };
                 if was_kept {
+                    connection.input_was_kept.store(true, Ordering::Relaxed);
                     input.get().close();
                 }
-                if let Some(connection) = peer.kept.get::<ConnectionTemplate>() {
-                    connection.input_was_kept.fetch_or(was_kept, Ordering::Relaxed);
-                    connection.input_is_used.store(false, Ordering::Relaxed);
-                }
+                connection.input_is_used.store(false, Ordering::Relaxed);
             }
         }
     }
