@@ -124,6 +124,11 @@ class Connection:
         self._senders.append(thread)
         thread.start()
 
+    def finish_background(self) -> None:
+        """Waits until what is sent in the background has been sent."""
+        for thread in self._senders:
+            thread.join(self.timeout)
+
     def finish_sending(self) -> None:
         """Says that no more bytes will come, and stays open for reading."""
         self.socket.shutdown(socket.SHUT_WR)
@@ -231,8 +236,7 @@ class Connection:
         with contextlib.suppress(OSError):
             # Ends a send that blocks in the background.
             self.socket.shutdown(socket.SHUT_RDWR)
-        for thread in self._senders:
-            thread.join(self.timeout)
+        self.finish_background()
         self.socket.close()
 
     def reset(self) -> None:

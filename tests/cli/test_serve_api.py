@@ -73,6 +73,32 @@ def test_a_server_can_be_started_again() -> None:
             assert get(server.url + "/again") == b"/again"
 
 
+def test_of_threads_that_start_one_server_one_does() -> None:
+    server = ironbridge.Server(application)
+    outcomes: list[str] = []
+    together = threading.Barrier(8)
+
+    def start() -> None:
+        together.wait()
+        try:
+            server.start()
+        except RuntimeError as error:
+            outcomes.append(str(error))
+        else:
+            outcomes.append("started")
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["started", *["the server runs already"] * 7]
+    assert get(server.url + "/x") == b"/x"
+    server.stop()
+    with pytest.raises(RuntimeError):
+        _ = server.url
+
+
 def test_several_servers_run_side_by_side() -> None:
     with (
         ironbridge.Server(application) as one,

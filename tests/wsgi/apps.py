@@ -275,6 +275,37 @@ def write_with_length(environ: Environ, start_response: StartResponse) -> list[b
     return []
 
 
+def write_and_record(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Writes often, with `status`; records that every write came back."""
+    query = _query(environ)
+    headers = [] if query["status"][:3] in ("204", "304") else [TEXT]
+    write = start_response(query["status"], headers)
+    for _ in range(5):
+        write(b"x" * 1000)
+    events.record(query["key"], "wrote all")
+    return []
+
+
+def written_by_threads(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Two threads write 4 MB each, letter by letter."""
+    write = start_response("200 OK", [TEXT])
+    thread = threading.Thread(target=_write_often, args=(write, b"a"))
+    thread.start()
+    _write_often(write, b"b")
+    thread.join()
+    return []
+
+
+def written_and_iterated(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+    """A thread writes 4 MB while 4 MB are iterated over."""
+    write = start_response("200 OK", [TEXT])
+    thread = threading.Thread(target=_write_often, args=(write, b"a"))
+    thread.start()
+    for _ in range(40):
+        yield b"b" * 100_000
+    thread.join()
+
+
 def write_text(environ: Environ, start_response: StartResponse) -> list[bytes]:
     write = start_response("200 OK", [TEXT])
     write("text")  # type: ignore[arg-type]
@@ -565,6 +596,22 @@ def gigabyte_written(environ: Environ, start_response: StartResponse) -> list[by
     finally:
         events.record(query["key"], "closed")
     return []
+
+
+@breaks("the child gets no further than its call")
+def forking(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Forks a child off, which does as `child` says; tells how the child ended."""
+    how = _query(environ)["child"]
+    pid = os.fork()
+    if pid == 0:
+        if how == "raise":
+            raise RuntimeError("the child failed")
+        if how != "return":
+            sys.exit(int(how))
+        start_response("500 Child", [TEXT])
+        return [b"the child answers"]
+    _, status = os.waitpid(pid, 0)
+    return _json(start_response, os.waitstatus_to_exitcode(status))
 
 
 @breaks("it returns no iterable of bytes")
@@ -955,6 +1002,25 @@ def input_until_error(environ: Environ, start_response: StartResponse) -> list[b
     return hello(environ, start_response)
 
 
+@breaks("the validator hides readinto()")
+def input_readinto(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Reads through a buffer of `size` bytes, and once through io's own buffering."""
+    buffer = bytearray(int(_query(environ)["size"]))
+    stream = environ["wsgi.input"]
+    count = stream.readinto(memoryview(buffer))
+    rest = io.BufferedReader(stream).read()
+    return _json(start_response, [buffer[:count].decode(), rest.decode()])
+
+
+@breaks("the validator hides readable()")
+def input_as_text(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Wraps the stream as text, lets go of the wrapper, which closes what it wraps, and reads on."""
+    stream = environ["wsgi.input"]
+    first = io.TextIOWrapper(stream, encoding="latin-1").readline()
+    facts = [stream.writable(), stream.isatty(), stream.closed]
+    return _json(start_response, [first, facts, stream.read().decode()])
+
+
 def keep_input(environ: Environ, start_response: StartResponse) -> list[bytes]:
     query = _query(environ)
     _kept[query["key"]] = environ if query.get("what") == "environ" else environ["wsgi.input"]
@@ -972,6 +1038,11 @@ def read_kept_input(environ: Environ, start_response: StartResponse) -> list[byt
 
 
 # --- Private --------------------------------------------------------------------------------------------------------
+
+
+def _write_often(write: Callable[[bytes], object], letter: bytes) -> None:
+    for _ in range(40):
+        write(letter * 100_000)
 
 
 def pattern(size: int) -> bytes:

@@ -24,6 +24,10 @@ def _environ(site: Site, data: bytes) -> dict[str, Any]:
     return environ
 
 
+def test_one_thread_is_not_called_several(serve: Serve) -> None:
+    assert _environ(serve("--threads=1"), get("/environ_dump"))["wsgi.multithread"] == ["bool", "False"]
+
+
 @uses("environ_dump")
 def test_everything_that_pep_3333_demands_is_there_with_its_type(site: Site) -> None:
     environ = _environ(site, get("/environ_dump?a=b"))

@@ -53,6 +53,18 @@ def test_a_body_in_memory_can_be_read_again(site: Site) -> None:
     assert body_json(site.post(LINES)) == [True, len(LINES)]
 
 
+@uses("input_readinto")
+def test_the_input_fills_buffers(site: Site) -> None:
+    assert body_json(site.post(LINES, size=5)) == ["one\nt", "wo\n\nfour"]
+    assert body_json(site.post(LINES, size=100)) == [LINES.decode(), ""]
+
+
+@uses("input_as_text")
+def test_the_input_can_be_wrapped_as_text_and_outlives_the_wrapper(site: Site) -> None:
+    first, facts, rest = body_json(site.post(b"\xe4\n" + b"x" * 20_000))
+    assert (first, facts, rest) == ("\xe4\n", [False, False, False], "x" * 11_810)
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @uses("input_calls")
 def test_a_request_without_a_body_has_an_empty_input(site: Site, method: str) -> None:

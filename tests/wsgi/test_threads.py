@@ -18,6 +18,21 @@ def test_requests_that_wait_for_each_other_run_at_the_same_time(site: Site) -> N
     assert len(bodies) == 16, "each ran in a thread of its own"
 
 
+@pytest.mark.parametrize("app", ["written_by_threads", "written_and_iterated"])
+@uses("written_by_threads")
+def test_threads_may_send_one_response_together(site: Site, app: str) -> None:
+    body = site.get(app).body
+    assert (len(body), body.count(b"a"), body.count(b"b")) == (8_000_000, 4_000_000, 4_000_000)
+
+
+@pytest.mark.parametrize(("child", "status"), [("return", 0), ("0", 0), ("7", 7), ("raise", 1)])
+@uses("forking")
+def test_a_forked_child_ends_with_its_request(site: Site, child: str, status: int) -> None:
+    assert site.json(child=child) == status
+    for _ in range(20):
+        site.assert_alive()
+
+
 @uses("recursing_through_c")
 def test_recursion_without_end_is_an_exception_and_not_the_end_of_the_server(site: Site) -> None:
     assert site.get().body == b"RecursionError"

@@ -42,6 +42,13 @@ def test_head_sends_no_body_however_the_application_makes_it(site: Site, app: st
     assert _response_before_another(site, "HEAD", app).status == 200
 
 
+@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No"), ("GET", "304 Same")])
+@uses("write_and_record")
+def test_writing_goes_on_where_nobody_wants_a_body(site: Site, method: str, status: str) -> None:
+    _response_before_another(site, method, "write_and_record", status=status)
+    assert site.recorded("wrote all") == ["wrote all"]
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 @uses("no_body_status")
 def test_a_status_without_body_drops_what_the_application_gives(site: Site, status: str) -> None:

@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -38,7 +39,7 @@ pub fn pipe(capacity: usize) -> (Sender, Receiver) {
         end: None,
         receiver_gone: false,
         wanted: false,
-        sender_waker: None,
+        senders: Vec::new(),
         receiver_waker: None,
     }));
     (Sender { shared: Arc::clone(&shared) }, Receiver { shared })
@@ -64,7 +65,8 @@ struct State {
     end: Option<Result<(), PipeError>>,
     receiver_gone: bool,
     wanted: bool,
-    sender_waker: Option<Waker>,
+    /// Who waits for room: as many as there are threads that use the one sender at once.
+    senders: Vec<Waker>,
     receiver_waker: Option<Waker>,
 }
 
@@ -83,7 +85,13 @@ impl State {
 }
 
 impl Sender {
-    /// Ready when there is room for another chunk.
+    /// Whether there is room for another chunk; also when the receiver is gone.
+    pub fn has_room(&self) -> bool {
+        let state = lock(&self.shared);
+        state.receiver_gone || state.len < state.capacity
+    }
+
+    /// Ready when there is room for another chunk. Any number of threads may wait at once.
     ///
     /// # Errors
     /// [`PipeError::Closed`] when the receiver is gone.
@@ -144,7 +152,9 @@ impl Sender {
         if done(&state) {
             return Poll::Ready(Ok(()));
         }
-        remember(&mut state.sender_waker, cx);
+        if !state.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.senders.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 }
@@ -167,24 +177,27 @@ impl Receiver {
     pub fn poll_chunk(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> (Poll<Option<Result<Bytes, PipeError>>>, Option<Waker>) {
+    ) -> (Poll<Option<Result<Bytes, PipeError>>>, Vec<Waker>) {
         let mut state = lock(&self.shared);
-        let first_call = !std::mem::replace(&mut state.wanted, true);
+        let first_call = !mem::replace(&mut state.wanted, true);
         let poll = match state.take_piece() {
             Some(chunk) => Poll::Ready(Some(Ok(chunk))),
             None => match state.end {
                 Some(Ok(())) => Poll::Ready(None),
                 Some(Err(error)) => Poll::Ready(Some(Err(error))),
                 None => {
-                    remember(&mut state.receiver_waker, cx);
+                    match &mut state.receiver_waker {
+                        Some(waker) => waker.clone_from(cx.waker()),
+                        none => *none = Some(cx.waker().clone()),
+                    }
                     Poll::Pending
                 }
             },
         };
         // A sender that waits for room is worth waking when there is room for more than one chunk.
         let room_made = poll.is_ready() && state.len <= state.capacity / 2;
-        let waker = if first_call || room_made { state.sender_waker.take() } else { None };
-        (poll, waker)
+        let wakers = if first_call || room_made { mem::take(&mut state.senders) } else { Vec::new() };
+        (poll, wakers)
     }
 
     /// Whether the stream has ended well and every chunk was taken.
@@ -196,16 +209,14 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        let waker = {
+        let wakers = {
             let mut state = lock(&self.shared);
             state.receiver_gone = true;
             state.chunks.clear();
             state.len = 0;
-            state.sender_waker.take()
+            mem::take(&mut state.senders)
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -214,18 +225,13 @@ fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
-    match slot {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *slot = Some(cx.waker().clone()),
-    }
-}
-
 /// Chunks beyond this many bytes are taken piece by piece.
 const LARGEST_PIECE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::task::Wake;
+
     use super::*;
 
     fn context() -> Context<'static> {
@@ -257,8 +263,8 @@ mod tests {
         let (sender, mut receiver) = pipe(3);
         sender.push(Bytes::from_static(b"full")).unwrap();
         assert!(sender.poll_ready(&mut context()).is_pending());
-        let (poll, waker) = receiver.poll_chunk(&mut context());
-        assert!(poll.is_ready() && waker.is_some(), "the sender waited and must be woken");
+        let (poll, wakers) = receiver.poll_chunk(&mut context());
+        assert!(poll.is_ready() && wakers.len() == 1, "the sender waited and must be woken");
         assert_eq!(sender.poll_ready(&mut context()), Poll::Ready(Ok(())));
         assert_eq!(sender.poll_drained(&mut context()), Poll::Ready(Ok(())));
     }
@@ -271,16 +277,35 @@ mod tests {
             sender.push(Bytes::from_static(b"x")).unwrap();
         }
         assert!(sender.poll_ready(&mut context()).is_pending());
-        assert!(receiver.poll_chunk(&mut context()).1.is_none(), "room for one");
-        assert!(receiver.poll_chunk(&mut context()).1.is_some(), "room for two");
+        assert!(receiver.poll_chunk(&mut context()).1.is_empty(), "room for one");
+        assert_eq!(receiver.poll_chunk(&mut context()).1.len(), 1, "room for two");
+    }
+
+    #[test]
+    fn all_threads_that_wait_are_woken() {
+        struct Flag;
+        impl Wake for Flag {
+            fn wake(self: Arc<Self>) {}
+        }
+        let (sender, mut receiver) = pipe(3);
+        sender.push(Bytes::from_static(b"full")).unwrap();
+        let wakers = [Waker::from(Arc::new(Flag)), Waker::from(Arc::new(Flag))];
+        for waker in wakers.iter().chain(&wakers) {
+            assert!(sender.poll_ready(&mut Context::from_waker(waker)).is_pending());
+        }
+        assert!(!sender.has_room(), "asking wakes nobody and forgets nobody");
+        let (_, woken) = receiver.poll_chunk(&mut context());
+        assert_eq!(woken.len(), 2);
+        assert!(wakers.iter().all(|waker| woken.iter().any(|woken| woken.will_wake(waker))));
+        assert!(sender.has_room());
     }
 
     #[test]
     fn a_sender_can_wait_until_it_is_asked() {
         let (sender, mut receiver) = pipe(3);
         assert!(sender.poll_wanted(&mut context()).is_pending());
-        let (poll, waker) = receiver.poll_chunk(&mut context());
-        assert!(poll.is_pending() && waker.is_some(), "the first question wakes the sender");
+        let (poll, wakers) = receiver.poll_chunk(&mut context());
+        assert!(poll.is_pending() && wakers.len() == 1, "the first question wakes the sender");
         assert!(sender.poll_wanted(&mut context()).is_ready());
     }
 

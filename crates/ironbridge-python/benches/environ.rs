@@ -55,7 +55,7 @@ fn make_environs(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("environ");
     let here = here();
     Python::attach(|py| {
-        let maker = EnvironMaker::new(py, Arc::new(Mount::new(""))).expect("there is memory");
+        let maker = EnvironMaker::new(py, Arc::new(Mount::new("")), true).expect("there is memory");
         for (name, (target, lines)) in [("hello", HELLO), ("twenty lines", TWENTY)] {
             // Nothing is taken out of a request without a body, so one serves for all.
             let mut request = request(target, lines);

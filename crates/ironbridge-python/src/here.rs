@@ -77,9 +77,9 @@ impl Here {
         self.ticket.is_abandoned()
     }
 
-    /// Wakes a task of the reactor, the cheapest way.
-    pub fn wake(&self, waker: Option<Waker>) {
-        if let Some(waker) = waker {
+    /// Wakes tasks of the reactor, and threads, the cheapest way.
+    pub fn wake(&self, wakers: impl IntoIterator<Item = Waker>) {
+        for waker in wakers {
             self.pool().wake(waker);
         }
     }

@@ -5,11 +5,12 @@
 //! all of that can find its thread and its connection again.
 //!
 //! * [`worker`]: puts the parts together.
-//! * [`options`]: what users may set. [`plain`]: answers without Python.
+//! * [`options`]: what users may set. [`plain`]: answers without Python. [`fork`]: children that applications fork off.
 //!
 //! This crate must never know sockets, hyper or processes.
 
 pub mod engine;
+pub mod fork;
 pub mod here;
 pub mod interpreter;
 pub mod options;

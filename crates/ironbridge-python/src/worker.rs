@@ -6,6 +6,7 @@ use pyo3::{Py, PyAny, PyResult, Python};
 
 use crate::{
     engine::{pool::Pool, reactor::TokioReactor, scheduler::Policy},
+    fork,
     interpreter::{Cpython, PythonPool},
     options::PythonOptions,
     plain,
@@ -28,7 +29,8 @@ impl Engine {
     /// Python's, when memory runs out; the system's, when it gives no reactor.
     pub fn new(py: Python<'_>, application: Py<PyAny>, options: &PythonOptions) -> PyResult<Self> {
         let mount = Arc::new(Mount::new(&options.root_path));
-        let application = Application::new(py, application, Arc::clone(&mount))?;
+        fork::watch(py)?;
+        let application = Application::new(py, application, Arc::clone(&mount), options.threads > 1)?;
         let policy = Policy {
             threads: options.threads as usize,
             queue: options.queue_size as usize,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
@@ -107,6 +108,8 @@ pub struct Server {
     app: Py<PyAny>,
     options: WorkerOptions,
     running: std::sync::Mutex<Option<Running>>,
+    /// It runs, or some thread is about to start it.
+    claimed: AtomicBool,
 }
 
 /// A started server.
@@ -125,7 +128,7 @@ impl Server {
         let options =
             read_options(app.py(), "Server", options, &[("bind", "127.0.0.1:0"), ("log_level", "warn")])?;
         let (app, options) = load(app, &options)?;
-        Ok(Self { app, options, running: std::sync::Mutex::new(None) })
+        Ok(Self { app, options, running: std::sync::Mutex::new(None), claimed: AtomicBool::new(false) })
     }
 
     /// Bind, and serve from a background thread. Returns when connections are accepted.
@@ -134,35 +137,25 @@ impl Server {
     ///     RuntimeError: The server runs already.
     ///     OSError: An address cannot be bound.
     fn start(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
         let this = slf.get();
-        if this.lock(py)?.is_some() {
+        if this.claimed.swap(true, Ordering::AcqRel) {
             return Err(PyRuntimeError::new_err("the server runs already"));
         }
-        let (app, options) = (this.app.clone_ref(py), this.options.clone());
-        let (ready, started) = mpsc::channel();
-        let body = move || serve_in_background(app, &options, &ready);
-        let thread = thread::Builder::new().name("ironbridge-server".into()).spawn(body)?;
-        let (controller, urls) = py
-            .detach(move || started.recv())
-            .map_err(|_| PyRuntimeError::new_err("the server's thread died"))?
-            .map_err(exception)?;
-        *this.lock(py)? = Some(Running { controller, urls, thread });
-        // Without this, a program that forgets to stop the server would be torn down under its feet.
-        py.import("atexit")?.call_method1("register", (slf.getattr("stop")?,))?;
-        Ok(())
+        Self::start_claimed(slf).inspect_err(|_| this.claimed.store(false, Ordering::Release))
     }
 
     /// Stop gracefully, and wait until nothing is in flight any more. Does nothing when the server does not run.
     fn stop(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let Some(running) = slf.get().lock(py)?.take() else { return Ok(()) };
+        let this = slf.get();
+        let Some(running) = this.lock(py)?.take() else { return Ok(()) };
         py.import("atexit")?.call_method1("unregister", (slf.getattr("stop")?,))?;
-        py.detach(move || {
+        let ended = py.detach(move || {
             running.controller.stop();
             running.thread.join()
-        })
-        .map_err(|_| PyRuntimeError::new_err("the server's thread died"))
+        });
+        this.claimed.store(false, Ordering::Release);
+        ended.map_err(|_| PyRuntimeError::new_err("the server's thread died"))
     }
 
     /// Where the server listens, as a link: ``http://127.0.0.1:41234``. The first of ``urls``.
@@ -215,6 +208,24 @@ impl Server {
 }
 
 impl Server {
+    /// Starts the server for the only thread that may.
+    fn start_claimed(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (app, options) = (this.app.clone_ref(py), this.options.clone());
+        let (ready, started) = mpsc::channel();
+        let body = move || serve_in_background(app, &options, &ready);
+        let thread = thread::Builder::new().name("ironbridge-server".into()).spawn(body)?;
+        let (controller, urls) = py
+            .detach(move || started.recv())
+            .map_err(|_| PyRuntimeError::new_err("the server's thread died"))?
+            .map_err(exception)?;
+        *this.lock(py)? = Some(Running { controller, urls, thread });
+        // Without this, a program that forgets to stop the server would be torn down under its feet.
+        py.import("atexit")?.call_method1("register", (slf.getattr("stop")?,))?;
+        Ok(())
+    }
+
     /// Held for a moment only, and never while Python runs other code.
     fn lock<'a>(&'a self, _py: Python<'_>) -> PyResult<std::sync::MutexGuard<'a, Option<Running>>> {
         self.running.lock().map_err(|_| PyRuntimeError::new_err("the server's state is lost"))

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     io::{self, IoSlice, Write},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf, Bytes};
@@ -132,10 +132,8 @@ impl Streamed {
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PipeError>>> {
-        let (poll, waker) = self.source.receiver.poll_chunk(cx);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let (poll, wakers) = self.source.receiver.poll_chunk(cx);
+        wakers.into_iter().for_each(Waker::wake);
         poll
     }
 

@@ -17,7 +17,7 @@ use super::{
     outlet::{Delivered, Failure, deliver},
     start_response::{Callable, StartResponse, StartResponseType},
 };
-use crate::{here::Here, plain};
+use crate::{fork, here::Here, plain};
 
 /// A WSGI application, loaded.
 #[derive(Debug)]
@@ -28,18 +28,21 @@ pub struct Application {
 }
 
 impl Application {
-    /// Wraps a WSGI callable.
+    /// Wraps a WSGI callable. `multithread`: it may be called by several threads at once.
     ///
     /// # Errors
     /// `MemoryError`.
-    pub fn new(py: Python<'_>, callable: Py<PyAny>, mount: Arc<Mount>) -> PyResult<Self> {
-        let environ = EnvironMaker::new(py, mount)?;
+    pub fn new(py: Python<'_>, callable: Py<PyAny>, mount: Arc<Mount>, multithread: bool) -> PyResult<Self> {
+        let environ = EnvironMaker::new(py, mount, multithread)?;
         Ok(Self { callable, environ, start_response: StartResponseType::new(py)? })
     }
 
     /// Answers one request. What the application raises ends here.
     pub fn call(&self, py: Python<'_>, here: &Here, mut request: Request) {
         let answered = here.enter(|| self.respond(py, here, &mut request));
+        if fork::is_child() {
+            fork::end(py, answered.as_ref().err());
+        }
         if let Err(error) = answered {
             log_exception(py, &request, &error);
             if !here.is_answered() {
@@ -85,7 +88,11 @@ impl Application {
         callable: &Callable<'_>,
         request: &Request,
     ) -> Result<Delivered, Failure> {
-        let result = self.callable.bind(py).call1((environ, callable.object()))?;
+        let result = self.callable.bind(py).call1((environ, callable.object()));
+        if fork::is_child() {
+            fork::end(py, result.as_ref().err());
+        }
+        let result = result?;
         let delivered = deliver(py, &result, callable.get(), self.environ.names());
         if let Err(error) = close(&result, self.environ.names()) {
             log_exception(py, request, &error);

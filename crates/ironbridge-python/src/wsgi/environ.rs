@@ -85,13 +85,14 @@ enum InputHandle<'py> {
 }
 
 impl EnvironMaker {
-    /// Prepares the template.
+    /// Prepares the template. `multithread`: the application may be called by several threads at once.
     ///
     /// # Errors
     /// `MemoryError`.
-    pub fn new(py: Python<'_>, mount: Arc<Mount>) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, mount: Arc<Mount>, multithread: bool) -> PyResult<Self> {
         let names = Names::new(py);
         let template = template(py, &names, &mount)?;
+        template.set_item(&names.wsgi_multithread, multithread)?;
         let blank = RequestLine {
             method: Bytes::from_static(b"GET"),
             target: Target::new(),
@@ -378,7 +379,6 @@ fn template<'py>(py: Python<'py>, names: &Names, mount: &Mount) -> PyResult<Boun
     set(&names.wsgi_url_scheme, names.http.clone_ref(py).into_any())?;
     set(&names.wsgi_errors, Bound::new(py, ErrorStream)?.into_any().unbind())?;
     for (key, value) in [
-        (&names.wsgi_multithread, true),
         (&names.wsgi_multiprocess, false),
         (&names.wsgi_run_once, false),
         (&names.wsgi_input_terminated, true),

@@ -13,9 +13,11 @@ use ironbridge_exchange::{
 };
 use pyo3::{
     Bound, PyErr, PyResult, Python,
-    exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyTimeoutError, PyValueError},
+    exceptions::{
+        PyConnectionResetError, PyOSError, PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError,
+    },
     prelude::*,
-    types::{PyBytes, PyList},
+    types::{PyBytes, PyList, PyMemoryView, PySlice},
 };
 
 use crate::here::Here;
@@ -78,6 +80,20 @@ impl Input {
         Ok(lines)
     }
 
+    /// Reads into a writable buffer; returns how many bytes. Fewer than it holds only at the end of the body.
+    #[pyo3(signature = (buffer, /))]
+    fn readinto(&self, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let py = buffer.py();
+        let room = PyMemoryView::from(buffer)?.call_method1("cast", ("B",))?;
+        if room.getattr("readonly")?.is_truthy()? {
+            return Err(PyTypeError::new_err("readinto() needs a buffer that can be written to"));
+        }
+        let bytes = self.read(py, Some(room.len()?.cast_signed()))?;
+        let len = bytes.as_bytes().len();
+        room.set_item(PySlice::new(py, 0, len.cast_signed(), 1), bytes)?;
+        Ok(len)
+    }
+
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
@@ -90,6 +106,29 @@ impl Input {
     /// Always true while the request runs.
     fn readable(&self) -> PyResult<bool> {
         self.lock().map(|_| true)
+    }
+
+    /// Always false.
+    fn writable(&self) -> bool {
+        false
+    }
+
+    /// Always false.
+    fn isatty(&self) -> bool {
+        false
+    }
+
+    /// Does nothing: there is nothing to write.
+    fn flush(&self) {}
+
+    /// Does nothing: the server closes the body, at the end of its request.
+    #[pyo3(name = "close")]
+    fn close_later(&self) {}
+
+    /// Whether the request is over, so that nothing can be read any more.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.state.try_lock().is_ok_and(|state| matches!(*state, State::Closed))
     }
 
     /// Whether the whole body is here, so that `seek()` and `tell()` work.

@@ -150,11 +150,14 @@ fn deliver_iterable(
         } else if let Err(failure) = response.send(py, chunk) {
             return stop_when_paid(Err(failure));
         }
+        if response.is_bodyless() {
+            break;
+        }
     }
     if !response.is_sent() {
         response.send_whole(ResponseBody::Empty, Some(0))?;
     }
-    Ok(if response.is_streaming() { Delivered::Streamed } else { Delivered::Whole })
+    Ok(if response.is_streaming() || response.is_bodyless() { Delivered::Streamed } else { Delivered::Whole })
 }
 
 /// What is too much has been cut off and warned about; there is nothing more to send.

@@ -49,6 +49,8 @@ struct State {
     body: Option<Arc<pipe::Sender>>,
     /// What Content-Length promised and has not been sent yet.
     owed: Option<u64>,
+    /// The head is out, and no body belongs to it: what comes is dropped.
+    bodyless: bool,
     /// More came than was promised, and a warning has said so.
     overpaid: bool,
     /// The client was found gone.
@@ -133,6 +135,11 @@ impl StartResponse {
         self.state().body.is_some()
     }
 
+    /// Whether the head has gone out and no body is wanted: in answer to HEAD, with 204 and with 304.
+    pub fn is_bodyless(&self) -> bool {
+        self.state().bodyless
+    }
+
     /// Whether the client was found gone while something was sent to it.
     pub fn is_abandoned(&self) -> bool {
         self.state().abandoned
@@ -169,7 +176,8 @@ impl StartResponse {
         Ok(())
     }
 
-    /// Sends a chunk of the body, the head before it if need be; waits while the client has too much to take.
+    /// Sends a chunk of the body, the head before it if need be; waits while the client has too much to take. A chunk of a
+    /// body that nobody wants is dropped.
     ///
     /// # Errors
     /// [`Failure::NotStarted`], [`Failure::ClientLeft`], [`Failure::TooMuch`].
@@ -181,7 +189,7 @@ impl StartResponse {
                 Ok(())
             };
         }
-        let body = self.open_body()?;
+        let Some(body) = self.open_body()? else { return Ok(()) };
         let paid_off = self.pay(&mut chunk);
         let sent = match body.push(chunk) {
             Ok(waker) => {
@@ -246,32 +254,40 @@ impl StartResponse {
         }
     }
 
-    fn open_body(&self) -> Result<Arc<pipe::Sender>, Failure> {
+    /// Where chunks go; `None`: nobody wants them.
+    fn open_body(&self) -> Result<Option<Arc<pipe::Sender>>, Failure> {
         let mut state = self.state();
         if let Some(body) = &state.body {
-            return Ok(Arc::clone(body));
+            return Ok(Some(Arc::clone(body)));
+        }
+        if state.bodyless && matches!(state.progress, Progress::Sent) {
+            return Ok(None);
         }
         let heading = match state.progress.send() {
             Some(heading) => heading,
             None if matches!(state.progress, Progress::Waiting) => return Err(Failure::NotStarted),
             None => return Err(Failure::Over),
         };
-        let (sender, receiver) = pipe::pipe(WINDOW);
-        let sender = Arc::new(sender);
+        let (sender, body) = if self.here.is_head() || heading.forbids_body() {
+            state.bodyless = true;
+            (None, ResponseBody::Empty)
+        } else {
+            let (sender, receiver) = pipe::pipe(WINDOW);
+            (Some(Arc::new(sender)), ResponseBody::Stream(receiver))
+        };
         // A response without body promises nothing that could be kept or broken.
-        state.owed = heading.content_length().filter(|_| !self.here.is_head() && !heading.forbids_body());
-        state.body = Some(Arc::clone(&sender));
+        state.owed = heading.content_length().filter(|_| sender.is_some());
+        state.body.clone_from(&sender);
         drop(state);
         warn_of_dropped(&heading);
-        self.here.answer(Response { head: heading.build(), body: ResponseBody::Stream(receiver) });
+        self.here.answer(Response { head: heading.build(), body });
         Ok(sender)
     }
 
     /// Where nobody else drives the reactor, the chunk is on the wire when this returns; else it is on its way, and
     /// this waits only while more than [`WINDOW`] bytes are.
     fn settle(&self, py: Python<'_>, body: &pipe::Sender) -> Result<(), Failure> {
-        let mut unheard = std::task::Context::from_waker(std::task::Waker::noop());
-        if self.here.is_led() && body.poll_ready(&mut unheard).is_ready() {
+        if self.here.is_led() && body.has_room() {
             return Ok(());
         }
         self.here
