@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from raw_client import get, post
+from raw_client import get, post, request
 from wsgi_site import Site
 
 SMUGGLED = b"GET /raising?error=RuntimeError HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -97,6 +97,15 @@ def test_a_bad_head_is_refused_and_the_connection_closed(http_site: Site, status
 def test_a_malformed_chunked_body_is_refused_before_the_application_runs(http_site: Site, body: bytes) -> None:
     head = f"POST {http_site.target('mark')} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     _assert_refused(http_site, 400, head.encode() + body)
+
+
+def test_a_refused_head_request_gets_no_body(http_site: Site) -> None:
+    for raw in (b"HEAD /hello HTTP/1.1\r\n\r\n", request("HEAD", "/hello", ("Bad Name", "x"))):
+        connection = http_site.connect()
+        connection.send(raw)
+        response = connection.response("HEAD")
+        assert (response.status, response.header("Connection")) == (400, "close")
+        assert connection.wait_closed() == b""
 
 
 def test_405_names_what_is_allowed(http_site: Site) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from conftest import Serve
 from raw_client import End, get, post, post_chunked, request
 from wsgi_site import Site
 
@@ -24,6 +27,44 @@ def test_the_connection_is_closed_when_the_client_asks_for_it(http_site: Site, v
     response = connection.response()
     assert (response.body, response.header("Connection")) == (b"hello", "close")
     assert connection.wait_closed() == b""
+
+
+@pytest.mark.parametrize("count", [0, 10])
+@pytest.mark.parametrize("sent", [70_000, 150_000, 400_000])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_body_that_is_left_unread_breaks_no_promise(http_site: Site, framing: str, sent: int, count: int) -> None:
+    connection = http_site.connect()
+    target, body = http_site.target("input_first_bytes", count=count), b"x" * sent
+    data = post(target, body) if framing == "length" else post_chunked(target, body[:65_000], body[65_000:])
+    connection.send_in_background(data)
+    response = connection.response()
+    assert (response.status, response.body) == (200, b"%d" % count)
+    if response.header("Connection") == "close":
+        assert connection.wait_closed() == b""
+    else:
+        connection.finish_background()
+        connection.send(get("/hello"))
+        assert connection.response().body == b"hello"
+
+
+def test_a_body_that_is_left_unread_and_still_arriving_ends_the_connection_with_a_word(http_site: Site) -> None:
+    connection = http_site.connect()
+    connection.send(post(http_site.target("input_first_bytes", count=0), b"x" * 200_000)[:100_000])
+    response = connection.response()
+    assert (response.status, response.header("Connection")) == (200, "close")
+    assert connection.wait_closed() == b""
+
+
+def test_an_empty_line_behind_a_request_begins_no_other(serve: Serve) -> None:
+    site = serve("--header-timeout=1", "--keep-alive=4")
+    connection = site.connect()
+    connection.send(post("/hello", b"x") + b"\r\n")
+    assert connection.response().body == b"hello"
+    time.sleep(2.5)
+    connection.send(get("/hello"))
+    assert connection.response().body == b"hello"
+    connection.send(b"\r\n")
+    assert connection.wait_closed() == b"", "an idle connection is closed without a word"
 
 
 def test_http_1_0_closes_after_the_response(http_site: Site) -> None:

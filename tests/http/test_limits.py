@@ -58,6 +58,36 @@ def test_a_longer_request_line_is_414(limited: Site, length: int) -> None:
     _refused(limited, connection, 414)
 
 
+def test_a_method_longer_than_any_known_one_is_501(http_site: Site) -> None:
+    connection = http_site.connect()
+    connection.send_in_background(request("A" * 40_000, "/hello"))
+    _refused(http_site, connection, 501)
+
+
+@pytest.mark.parametrize("length", [2**63, 2**64 - 2, 2**64 - 1])
+def test_a_content_length_beyond_all_sense_is_413_without_a_limit(serve: Serve, length: int) -> None:
+    site = serve("--limit-request-body=0")
+    connection = site.connect()
+    connection.send(request("POST", "/hello", ("Content-Length", str(length))))
+    _refused(site, connection, 413)
+
+
+def test_chunk_extensions_without_end_are_400(http_site: Site) -> None:
+    connection = http_site.connect()
+    chunks = (b"1;" + b"x" * 200 + b"\r\nx\r\n") * 200
+    head = request("POST", http_site.target("input_digest"), ("Transfer-Encoding", "chunked"))
+    connection.send_in_background(head + chunks + b"0\r\n\r\n")
+    _refused(http_site, connection, 400)
+
+
+@pytest.mark.parametrize("line", [b"X-A: " + b"x" * 15_000 + b"\r\n", b"a:\r\n" * 60])
+def test_trailers_without_end_are_431(http_site: Site, line: bytes) -> None:
+    connection = http_site.connect()
+    head = request("POST", http_site.target("input_digest"), ("Transfer-Encoding", "chunked"))
+    connection.send_in_background(head + b"1\r\nx\r\n0\r\n" + line * 2 + b"\r\n")
+    _refused(http_site, connection, 431)
+
+
 def test_a_request_line_that_never_ends_is_414(limited: Site) -> None:
     connection = limited.connect()
     connection.send(b"GET /" + b"x" * (LINE + 10))

@@ -16,7 +16,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ironbridge_exchange::{HeaderBlock, Peer, ResponseHead, kept::Kept, peer::Address};
 use ironbridge_http::{
     gate::{
-        lane::{Lane, Outgoing, OutgoingBody},
+        lane::{Lane, Outgoing, OutgoingBody, TurnedAway},
         refusal::Refusal,
         transport::Transport,
         whole::Payload,
@@ -79,7 +79,7 @@ fn head(lines: &[(&[u8], &[u8])]) -> ResponseHead {
 /// A response, and on the lane the request that it answers.
 fn outgoing(lane: &Lane, head: &ResponseHead, entry: Entry) -> Outgoing {
     // The lane only counts what comes in; a refusal is the cheapest to make.
-    lane.push_request(Err(Refusal::BadMethod));
+    lane.push_request(Err(TurnedAway { refusal: Refusal::BadMethod, head_only: false }));
     lane.take_request();
     let payload = Payload::Bytes(Bytes::from_static(BODY));
     Outgoing { head: head.clone(), body: OutgoingBody::Whole { payload, entry } }

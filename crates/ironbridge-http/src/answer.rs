@@ -16,7 +16,7 @@ use ironbridge_exchange::{Handler, Peer, Request, RequestBody, Response, Respons
 use crate::{
     connection::Front,
     gate::{
-        lane::{Arrival, Lane, Outgoing, OutgoingBody},
+        lane::{Arrival, Lane, Outgoing, OutgoingBody, TurnedAway},
         refusal::Refusal,
         streamed::Source,
         whole::Payload,
@@ -91,7 +91,7 @@ impl<H: Handler> Service<hyper::Request<Incoming>> for Line<H> {
     fn call(&self, request: hyper::Request<Incoming>) -> Answering<H> {
         let (number, arrival) = match self.shared.lane.take_request() {
             Some((number, Ok(arrival))) => (number, arrival),
-            Some((_, Err(refusal))) => return Answering::with(ready(Ok(self.turn_away(refusal)))),
+            Some((_, Err(request))) => return Answering::with(ready(Ok(self.turn_away(request)))),
             None => {
                 let error = "hyper delivered a request that the gate never passed";
                 return Answering::with(ready(Err(io::Error::other(error))));
@@ -145,16 +145,19 @@ impl<H: Handler> Line<H> {
             Err(Unread::ClientGone) => return Err(io::ErrorKind::ConnectionReset.into()),
         };
         let (response, pump) = run(self.hand_on(number, arrival, body), pump).await;
-        match lane.body_fault() {
+        let is_streamed = matches!(response.body, ResponseBody::Stream(_));
+        // What the application has left of its request stands before the next one.
+        let breaks_off = !is_streamed && pump.as_ref().is_some_and(|pump| !pump.is_all_here());
+        let fault = lane.body_fault();
+        match fault {
             // An application that failed because its request's body broke a rule did not fail: the client did.
-            Some(fault) if response.head.status >= 500 => Ok(self.blame(fault, exchange)),
-            Some(fault) => {
-                front.journal.refused(fault);
-                let version = exchange.version;
-                Ok(closing(exchange.end(response, pump), version))
-            }
-            None => Ok(exchange.end(response, pump)),
+            Some(fault) if response.head.status >= 500 => return Ok(self.blame(fault, exchange)),
+            Some(fault) => front.journal.refused(fault),
+            None => {}
         }
+        let version = exchange.version;
+        let answer = exchange.end(response, pump);
+        Ok(if fault.is_some() || breaks_off { closing(answer, version) } else { answer })
     }
 
     fn blame(&self, fault: Refusal, exchange: Exchange<H>) -> hyper::Response<Nothing> {
@@ -163,11 +166,12 @@ impl<H: Handler> Line<H> {
         closing(exchange.end(plain::refused(fault), None), version)
     }
 
-    fn turn_away(&self, refusal: Refusal) -> hyper::Response<Nothing> {
+    fn turn_away(&self, request: TurnedAway) -> hyper::Response<Nothing> {
+        let TurnedAway { refusal, head_only } = request;
         let Shared { front, peer, .. } = &*self.shared;
         tracing::debug!(peer = ?peer.remote, reason = %refusal, "request refused");
         let entry = front.journal.open_refused(refusal, peer);
-        Exchange { line: self.clone(), entry, version: Version::Http11, head_only: false }
+        Exchange { line: self.clone(), entry, version: Version::Http11, head_only }
             .end(plain::refused(refusal), None)
     }
 }
@@ -218,8 +222,9 @@ where
 {
     let mut future = pin!(future);
     let Ok(response) = poll_fn(|cx| {
-        if pump.as_mut().is_some_and(|pump| pump.poll(cx).is_ready()) {
-            pump = None;
+        if let Some(pump) = &mut pump {
+            // Also when there is nothing more to move, it knows whether all has been.
+            let _ = pump.poll(cx);
         }
         future.as_mut().poll(cx)
     })

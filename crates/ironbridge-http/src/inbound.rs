@@ -83,7 +83,8 @@ fn stream(
         // The receiver is ours still, so the push cannot fail and wakes nobody.
         let _ = sender.push(chunk);
     }
-    let pump = Pump { incoming, sender: Some(sender), lane: Arc::clone(lane), started, received };
+    let pump =
+        Pump { incoming, sender: Some(sender), lane: Arc::clone(lane), started, received, is_over: false };
     (RequestBody::Stream(receiver), Some(pump))
 }
 
@@ -143,9 +144,19 @@ pub struct Pump {
     started: bool,
     /// Bytes of the body so far.
     received: u64,
+    /// All of the body has been moved, or it broke off.
+    is_over: bool,
 }
 
 impl Pump {
+    /// Whether the rest of the body is at hand, so that hyper can do away with it when nobody asks for it.
+    pub fn is_all_here(&self) -> bool {
+        self.is_over
+            || self.incoming.is_end_stream()
+            || self.lane.is_whole_body(self.received)
+            || self.incoming.size_hint().exact().is_some() && self.lane.has_whole_body()
+    }
+
     /// Moves what can be moved. Ready when there is nothing more to move.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(sender) = &self.sender else { return Poll::Ready(()) };
@@ -173,6 +184,7 @@ impl Pump {
     }
 
     fn end(&mut self, how: Result<(), PipeError>) -> Poll<()> {
+        self.is_over = true;
         if let Some(sender) = self.sender.take() {
             wake(match how {
                 Ok(()) => sender.finish(),

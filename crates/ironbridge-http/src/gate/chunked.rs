@@ -11,13 +11,15 @@ use super::{
 ///
 /// It is strict: sizes are 1 to 16 hexadecimal digits, lines end with CRLF, an extension follows the grammar of
 /// section 7.1.1 (with the white space that RFC 9110 section 5.6.3 tells recipients to accept before `;` and
-/// around `=`) within 256 bytes a line, and trailers follow [`super::refusal::Refusal::BadTrailer`].
+/// around `=`) within 256 bytes a line and 16 000 bytes a body, and trailers follow [`super::refusal::Refusal::BadTrailer`].
 #[derive(Debug, Clone, Copy)]
 pub struct ChunkedTracker {
     state: State,
     /// Bytes of data that are left of this chunk; while its size is read, the size so far.
     remaining: u64,
     announced: u64,
+    /// Bytes that extensions may still take.
+    extensions: u16,
     trailer: Trailer,
 }
 
@@ -99,6 +101,7 @@ impl ChunkedTracker {
             state: State::Size { digits: 0 },
             remaining: 0,
             announced: 0,
+            extensions: MOST_EXTENSIONS,
             trailer: Trailer::new(max_trailer),
         }
     }
@@ -186,7 +189,10 @@ impl ChunkedTracker {
     fn framing(&mut self, state: State, byte: u8) -> Result<State, Refusal> {
         match (state, byte) {
             (State::Size { digits }, _) => self.size(digits, byte),
-            (State::Extension { part, bytes }, _) => extension(part, bytes, byte),
+            (State::Extension { part, bytes }, _) => {
+                self.extensions = self.extensions.checked_sub(1).ok_or(Refusal::BadChunk)?;
+                extension(part, bytes, byte)
+            }
             (State::SizeLf, b'\n') => self.size_over(),
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => Ok(State::Size { digits: 0 }),
@@ -219,6 +225,9 @@ const MAX_DIGITS: u8 = 16;
 
 /// Bytes of extensions on one line; no client is known to send any.
 const MAX_EXTENSION: u16 = 256;
+
+/// Bytes of extensions in one body: a little less than hyper takes, so that it is the gate that refuses.
+const MOST_EXTENSIONS: u16 = 16_000;
 
 /// The state after one byte behind a size.
 fn extension(part: Part, bytes: u16, byte: u8) -> Result<State, Refusal> {
@@ -344,6 +353,13 @@ mod tests {
     }
 
     #[test]
+    fn extensions_of_all_chunks_together_are_bounded() {
+        let chunk = format!("1;{}\r\nx\r\n", "a".repeat(249));
+        assert!(matches!(decode(chunk.repeat(64).as_bytes(), 1000), Ok(None)));
+        assert_eq!(decode(chunk.repeat(65).as_bytes(), 1000), Err(Refusal::BadChunk));
+    }
+
+    #[test]
     fn sizes_are_hexadecimal_digits_and_nothing_else() {
         for size in [
             "",
@@ -412,6 +428,10 @@ mod tests {
     fn trailers_are_checked_and_dropped() {
         is_read("1\r\nx\r\n0\r\nX-Sum: a b\r\nEmpty:\r\n\r\n", "x");
         assert_eq!(decode(b"0\r\nHost: a\r\n\r\n", 1), Err(Refusal::BadTrailer));
+        assert_eq!(
+            decode("0\r\n".bytes().chain(b"A:\r\n".repeat(101)).collect::<Vec<_>>().as_slice(), 1000),
+            Err(Refusal::TrailerTooLarge)
+        );
         let long = format!("0\r\nA: {}\r\n\r\n", "a".repeat(200));
         assert_eq!(decode(long.as_bytes(), 1000), Err(Refusal::TrailerTooLarge));
     }

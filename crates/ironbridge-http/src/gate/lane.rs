@@ -32,7 +32,7 @@ pub struct Lane {
 
 #[derive(Debug, Default)]
 struct Queues {
-    requests: VecDeque<Result<Arrival, Refusal>>,
+    requests: VecDeque<Result<Arrival, TurnedAway>>,
     /// How many of them hyper has delivered.
     delivered: u32,
     responses: VecDeque<Outgoing>,
@@ -47,6 +47,15 @@ pub struct Arrival {
     pub head: Arc<RequestHead>,
     /// Whether the client waits for 100 Continue before it sends the body.
     pub expect_continue: bool,
+}
+
+/// A request that the gate does not let in.
+#[derive(Debug, Clone, Copy)]
+pub struct TurnedAway {
+    /// Why.
+    pub refusal: Refusal,
+    /// Whether its method is HEAD, so that the answer must not have a body.
+    pub head_only: bool,
 }
 
 /// What the gate writes in place of the response that hyper made.
@@ -75,14 +84,14 @@ pub enum OutgoingBody {
 impl Lane {
     /// The gate has read a head, or turned one away.
     #[inline]
-    pub fn push_request(&self, request: Result<Arrival, Refusal>) {
+    pub fn push_request(&self, request: Result<Arrival, TurnedAway>) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.lock().requests.push_back(request);
     }
 
     /// The head of the request that hyper has just delivered, and the request's number on its connection.
     #[inline]
-    pub fn take_request(&self) -> Option<(u32, Result<Arrival, Refusal>)> {
+    pub fn take_request(&self) -> Option<(u32, Result<Arrival, TurnedAway>)> {
         let mut queues = self.lock();
         let request = queues.requests.pop_front()?;
         let number = queues.delivered;
@@ -127,6 +136,11 @@ impl Lane {
     /// Whether these bytes of data are all that the present body has.
     pub fn is_whole_body(&self, received: u64) -> bool {
         self.body_total.load(Ordering::Relaxed) == received
+    }
+
+    /// Whether the last byte of the present body has passed the gate.
+    pub fn has_whole_body(&self) -> bool {
+        self.body_total.load(Ordering::Relaxed) != UNKNOWN
     }
 
     /// The body that is being read broke a rule.

@@ -18,7 +18,7 @@ use super::{
     alarm::Alarm,
     chunked::ChunkedTracker,
     head::{HeadReader, HeadStep, ParsedHead, Persistence},
-    lane::{Arrival, Lane},
+    lane::{Arrival, Lane, TurnedAway},
     limits::HeadLimits,
     minimal::minimal_head,
     refusal::Refusal,
@@ -49,6 +49,10 @@ pub struct Reader {
     state: State,
     /// Bytes of the present body so far.
     body_bytes: u64,
+    /// The request that is turned away is one for a head only.
+    head_only: bool,
+    /// A request has been let in.
+    has_served: bool,
     eof: bool,
     /// Bytes came before the response to the request before them was over.
     held: bool,
@@ -87,6 +91,8 @@ impl Reader {
             feed: Feed::default(),
             state: State::Head,
             body_bytes: 0,
+            head_only: false,
+            has_served: false,
             eof: false,
             held: false,
         }
@@ -94,7 +100,7 @@ impl Reader {
 
     /// Whether no byte of a next request has arrived.
     pub fn is_between_requests(&self) -> bool {
-        matches!(self.state, State::Head) && self.input.is_empty() && self.feed.is_empty()
+        matches!(self.state, State::Head) && self.is_blank(&self.input) && self.feed.is_empty()
     }
 
     /// Fills `out` with the next bytes that hyper is to see. Nothing filled means the end of the stream.
@@ -155,6 +161,12 @@ impl Reader {
         self.held && self.lane.is_idle() && std::mem::take(&mut self.held)
     }
 
+    /// Whether `bytes`, where a head is expected, begin none: there is nothing, or an empty line, which some clients send behind
+    /// the body of a request (RFC 9112 section 2.2).
+    fn is_blank(&self, bytes: &[u8]) -> bool {
+        bytes.is_empty() || self.has_served && matches!(bytes, b"\r\n" | b"\r\n\r\n")
+    }
+
     /// Reads a head, from the input or from the socket.
     fn poll_head<T: Transport>(
         &mut self,
@@ -185,9 +197,14 @@ impl Reader {
 
     /// Reads the head at the start of `bytes`, and lets it in. Returns how many bytes it took, if it is whole.
     fn read_head(&mut self, bytes: &[u8], deadline: &mut Ticket) -> Result<Option<usize>, Refusal> {
+        self.try_head(bytes, deadline).inspect_err(|_| self.head_only = bytes.starts_with(HEAD_METHOD))
+    }
+
+    #[inline]
+    fn try_head(&mut self, bytes: &[u8], deadline: &mut Ticket) -> Result<Option<usize>, Refusal> {
         match self.heads.read(bytes, &self.limits.head)? {
             HeadStep::Partial => {
-                self.lane.set_partial(true);
+                self.lane.set_partial(!self.is_blank(bytes));
                 Ok(None)
             }
             HeadStep::Complete { head, consumed } => {
@@ -201,11 +218,14 @@ impl Reader {
     fn accept(&mut self, mut head: ParsedHead, deadline: &mut Ticket) -> Result<(), Refusal> {
         self.state = match head.head.framing {
             BodyFraming::None | BodyFraming::Length(0) => State::Head,
-            BodyFraming::Length(length) if length > self.limits.body => return Err(Refusal::BodyTooLarge),
+            BodyFraming::Length(length) if length > self.limits.body.min(MOST_BODY) => {
+                return Err(Refusal::BodyTooLarge);
+            }
             BodyFraming::Length(length) => State::Length(length),
             BodyFraming::Chunked => State::Chunked(ChunkedTracker::new(self.limits.head.head)),
         };
         self.body_bytes = 0;
+        self.has_served = true;
         if !matches!(self.state, State::Head) {
             self.lane.begin_body();
         }
@@ -282,15 +302,20 @@ impl Reader {
     /// Turns the request away: as an answer of its own between requests, as an error within a body.
     fn refuse(&mut self, refusal: Refusal) -> io::Result<()> {
         let within_body = matches!(self.state, State::Length(_) | State::Chunked(_));
+        let head_only = self.head_only || self.input.starts_with(HEAD_METHOD);
         self.state = State::Refused;
         self.input.clear();
         if within_body {
             self.lane.set_body_fault(refusal);
             return Err(io::Error::new(io::ErrorKind::InvalidData, refusal));
         }
-        self.lane.push_request(Err(refusal));
+        self.lane.push_request(Err(TurnedAway { refusal, head_only }));
         // hyper sees a plain request that asks to close; the service answers it with the refusal.
-        self.feed.fill(Cow::Borrowed(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"));
+        self.feed.fill(Cow::Borrowed(if head_only {
+            b"HEAD / HTTP/1.1\r\nConnection: close\r\n\r\n"
+        } else {
+            b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
+        }));
         Ok(())
     }
 
@@ -342,8 +367,8 @@ impl Reader {
     fn waiting(&mut self, deadline: &mut Ticket) -> Result<(), TimedOut> {
         let wait = match self.state {
             // hyper looks whether the client is still there; the application may take its time.
-            State::Head if self.input.is_empty() && !self.lane.is_idle() => return Ok(()),
-            State::Head if self.input.is_empty() => ReadWait::KeepAlive,
+            State::Head if self.is_blank(&self.input) && !self.lane.is_idle() => return Ok(()),
+            State::Head if self.is_blank(&self.input) => ReadWait::KeepAlive,
             State::Head => ReadWait::Head,
             _ => ReadWait::Body { received: self.body_bytes },
         };
@@ -433,6 +458,12 @@ enum TimedOut {
     Idle,
     Refused(Refusal),
 }
+
+/// How a request for a head only begins.
+const HEAD_METHOD: &[u8] = b"HEAD ";
+
+/// Bytes of the largest body whose length hyper takes, about; whoever allows more has set no limit.
+const MOST_BODY: u64 = i64::MAX as u64;
 
 thread_local! {
     /// Where sockets are read into: one buffer a thread, so that an idle connection holds none.

@@ -20,6 +20,9 @@ pub enum Refusal {
     /// The method is empty or holds a byte that no token has (RFC 9110 section 5.6.2).
     #[error("the method is not a token")]
     BadMethod,
+    /// The method is longer than any that is known (RFC 9112 section 3).
+    #[error("the method is too long")]
+    MethodTooLong,
     /// The request target has none of the forms of RFC 9112 section 3.2, or not the one its method needs.
     #[error("the request target is malformed")]
     BadTarget,
@@ -114,12 +117,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of `self as usize`.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::TlsOnPlainPort,
         Self::Http2Preface,
         Self::BareLf,
         Self::BareCr,
         Self::BadMethod,
+        Self::MethodTooLong,
         Self::BadTarget,
         Self::NulInPath,
         Self::Connect,
@@ -161,7 +165,7 @@ impl Refusal {
             Self::LineTooLong => 414,
             Self::UnknownExpectation => 417,
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailerTooLarge => 431,
-            Self::UnknownTransferCoding => 501,
+            Self::MethodTooLong | Self::UnknownTransferCoding => 501,
             Self::Http2Preface | Self::HttpVersionUnsupported => 505,
             _ => 400,
         }
@@ -175,6 +179,7 @@ impl Refusal {
             Self::BareLf => "bare_lf",
             Self::BareCr => "bare_cr",
             Self::BadMethod => "bad_method",
+            Self::MethodTooLong => "method_too_long",
             Self::BadTarget => "bad_target",
             Self::NulInPath => "nul_in_path",
             Self::Connect => "connect",

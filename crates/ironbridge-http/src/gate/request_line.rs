@@ -37,6 +37,7 @@ pub(super) fn read(bytes: &[u8], limit: usize) -> Result<Option<RequestLine>, Re
 fn read_region(bytes: &[u8]) -> Result<Option<RequestLine>, Refusal> {
     let method_end = scan::token_end(bytes, 0);
     match bytes.get(method_end) {
+        _ if method_end > LONGEST_METHOD => return Err(Refusal::MethodTooLong),
         Some(b' ') if method_end > 0 => {}
         Some(_) => return not_a_method(bytes, method_end),
         None => return Ok(None),
@@ -100,6 +101,9 @@ fn not_a_method(bytes: &[u8], at: usize) -> Result<Option<RequestLine>, Refusal>
     }
 }
 
+/// Bytes of a method: the longest that is registered, BASELINE-CONTROL and UPDATEREDIRECTREF, have 17.
+const LONGEST_METHOD: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,7 +163,14 @@ mod tests {
         let line = b"GET / HTTP/1.1\r\n";
         assert!(read(line, 14).unwrap().is_some());
         assert_eq!(read(line, 13).err(), Some(Refusal::LineTooLong));
-        assert_eq!(refusal(&[b'A'; 66]), Some(Refusal::LineTooLong));
-        assert!(read(&[b'A'; 65], 64).unwrap().is_none());
+        let line = [&b"GET /"[..], &[b'a'; 61]].concat();
+        assert_eq!(refusal(&line), Some(Refusal::LineTooLong));
+        assert!(read(&line[..65], 64).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_method_longer_than_any_known_one_is_refused_before_its_end() {
+        assert_eq!(read(&[b'A'; 65], 1000).err(), Some(Refusal::MethodTooLong));
+        assert!(read(&[b'A'; 64], 1000).unwrap().is_none());
     }
 }

@@ -9,6 +9,7 @@ use super::refusal::Refusal;
 pub(super) struct Trailer {
     state: State,
     left: usize,
+    lines_left: u8,
     name: Name,
 }
 
@@ -31,9 +32,15 @@ enum State {
 }
 
 impl Trailer {
-    /// The start of a section of at most `limit` bytes, the empty line at its end not counted.
+    /// The start of a section of at most `limit` bytes, the empty line at its end not counted. It has at most 16 000 bytes
+    /// and 100 lines whatever `limit` says.
     pub(super) fn new(limit: usize) -> Self {
-        Self { state: State::LineStart, left: limit, name: Name::default() }
+        Self {
+            state: State::LineStart,
+            left: limit.min(MOST_BYTES),
+            lines_left: MOST_LINES,
+            name: Name::default(),
+        }
     }
 
     /// Takes one byte.
@@ -45,6 +52,7 @@ impl Trailer {
             (State::LineStart, b'\r') => State::LastLf,
             (State::LastLf, b'\n') => return Ok(TrailerStep::End),
             (State::LineStart, _) if scan::is_token(byte) => {
+                self.lines_left = self.lines_left.checked_sub(1).ok_or(Refusal::TrailerTooLarge)?;
                 self.name = Name::default();
                 self.name.push(byte);
                 State::Name
@@ -85,6 +93,11 @@ impl Name {
         self.bytes.get(..usize::from(self.len)).is_some_and(|name| FORBIDDEN.contains(&name))
     }
 }
+
+/// A little less than hyper takes, so that it is the gate that refuses.
+const MOST_BYTES: usize = 16_000;
+/// As many as hyper takes.
+const MOST_LINES: u8 = 100;
 
 /// Length of the longest name below.
 const LONGEST: usize = 19;
@@ -188,5 +201,16 @@ mod tests {
         assert_eq!(read("a: b\r\n\r\n", 6), Ok(TrailerStep::End));
         assert_eq!(read("a: b\r\n\r\n", 5), Err(Refusal::TrailerTooLarge));
         assert_eq!(read("\r\n", 0), Ok(TrailerStep::End));
+    }
+
+    #[test]
+    fn a_section_stays_below_what_hyper_takes() {
+        let lines = |count: usize, len: usize| {
+            read(&format!("{}\r\n", format!("a:{}\r\n", "b".repeat(len - 4)).repeat(count)), usize::MAX)
+        };
+        assert_eq!(lines(100, 4), Ok(TrailerStep::End));
+        assert_eq!(lines(101, 4), Err(Refusal::TrailerTooLarge));
+        assert_eq!(lines(100, 160), Ok(TrailerStep::End));
+        assert_eq!(lines(1, 16_001), Err(Refusal::TrailerTooLarge));
     }
 }
