@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).with_name("wsgi")))
+sys.path.insert(0, str(Path(__file__).with_name("asgi")))
 
 import apps
 from serving import ServerProcess
@@ -19,6 +20,9 @@ from wsgi_site import APPS_FOLDER, NamedPipe, Site
 
 TEST_SECONDS = 60
 Serve = Callable[..., Site]
+ASGI_FOLDER = Path(__file__).with_name("asgi")
+ASGI_ENVIRONMENT = {"PYTHONPATH": str(APPS_FOLDER)}
+"""For `events`."""
 _running: dict[ServerProcess, int] = {}
 """Servers that run now, and the length that their logs had when the current test began."""
 
@@ -97,6 +101,64 @@ def validated_server() -> Iterator[ServerProcess]:
     for server in _session_server("apps:validated"):
         yield server
         assert "garbage collected without being closed" not in server.log()
+
+
+@pytest.fixture(scope="session")
+def asgi_server() -> Iterator[ServerProcess]:
+    """A server with default options that runs the ASGI applications."""
+    with ExitStack() as stack:
+        server = ServerProcess.start("asgi_apps:application", cwd=ASGI_FOLDER, env=ASGI_ENVIRONMENT)
+        _enter(stack, server)
+        yield server
+
+
+@pytest.fixture
+def asgi_site(asgi_server: ServerProcess) -> Iterator[Site]:
+    """The shared ASGI server, and a key for this test."""
+    found = Site(asgi_server)
+    yield found
+    found.close()
+
+
+class ServeAsgi:
+    """Starts ASGI servers with options of their own. Each must end with exit code 0.
+
+    Args:
+        stack: Ends them.
+        folder: Where applications are written that a test brings along as `code`, with `app` in it.
+    """
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        self._stack = stack
+        self._folder = folder
+
+    def __call__(self, *options: str, code: str | None = None) -> Site:
+        app, folder = self._application(code)
+        server = ServerProcess.start(app, *options, cwd=folder, env=ASGI_ENVIRONMENT)
+        _enter(self._stack, server)
+        site = Site(server)
+        self._stack.callback(site.close)
+        return site
+
+    def failing(self, *options: str, code: str) -> ServerProcess:
+        """Starts one that is not to come up."""
+        app, folder = self._application(code)
+        server = ServerProcess(["--bind=127.0.0.1:0", *options, app], ASGI_ENVIRONMENT, folder)
+        self._stack.callback(server.kill)
+        return server
+
+    def _application(self, code: str | None) -> tuple[str, Path]:
+        if code is None:
+            return "asgi_apps:application", ASGI_FOLDER
+        (self._folder / "brought.py").write_text(code)
+        return "brought:app", self._folder
+
+
+@pytest.fixture
+def serve_asgi(tmp_path: Path) -> Iterator[ServeAsgi]:
+    """Starts ASGI servers, see `ServeAsgi`."""
+    with ExitStack() as stack:
+        yield ServeAsgi(stack, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
-"""Ironbridge: a server for Python web applications (WSGI), written in Rust.
+"""Ironbridge: a server for Python web applications (WSGI, ASGI), written in Rust.
 
 On the command line: ``ironbridge shop.wsgi``. In a program: :func:`serve`. In tests and notebooks: :class:`Server`.
 """
 
-from ironbridge._native import Server, __version__, serve
+from ironbridge._native import ClientDisconnected, Server, __version__, serve
 
-__all__ = ["Server", "__version__", "serve"]
+__all__ = ["ClientDisconnected", "Server", "__version__", "serve"]

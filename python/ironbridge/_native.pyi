@@ -1,13 +1,19 @@
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from types import TracebackType
-from typing import final
+from typing import Any, TypeAlias, final
 
 from _typeshed.wsgi import WSGIApplication
 from typing_extensions import Self, Unpack
 
 from ironbridge.options import Options
 
-__all__ = ["Server", "__version__", "main", "serve"]
+__all__ = ["ClientDisconnected", "Server", "__version__", "main", "serve"]
+
+_Event: TypeAlias = MutableMapping[str, Any]
+_ASGIApplication: TypeAlias = Callable[
+    [_Event, Callable[[], Awaitable[_Event]], Callable[[_Event], Awaitable[None]]], Awaitable[None]
+]
+_Application: TypeAlias = WSGIApplication | _ASGIApplication
 
 __version__: str
 
@@ -21,8 +27,8 @@ def main(argv: list[str]) -> int:
         The exit code: 0 when all is well, 2 for a mistake in the options, 3 when the application does not load.
     """
 
-def serve(app: WSGIApplication | Callable[[], WSGIApplication] | str, **options: Unpack[Options]) -> None:
-    """Serve a WSGI application (PEP 3333) until the process is told to stop.
+def serve(app: _Application | Callable[[], _Application] | str, **options: Unpack[Options]) -> None:
+    """Serve a WSGI (PEP 3333) or ASGI (3.0, 2.0) application until the process is told to stop.
 
     In the main thread, SIGINT (Ctrl-C) and SIGTERM stop the server gracefully: it accepts nothing new and gives
     requests in flight ``graceful_timeout`` seconds to finish. A second Ctrl-C ends it at once. In other threads
@@ -35,7 +41,7 @@ def serve(app: WSGIApplication | Callable[[], WSGIApplication] | str, **options:
             given". They win over the environment (``IRONBRIDGE_*``), and that over ``ironbridge.toml``.
 
     Raises:
-        TypeError: An option does not exist, has a value of the wrong type, or ``app`` is not a WSGI application.
+        TypeError: An option does not exist, has a value of the wrong type, or ``app`` is no application.
         ValueError: An option has a value that it does not take, or ``app`` is a string that names nothing.
         OSError: An address cannot be bound.
         Exception: Whatever importing the application raises.
@@ -54,7 +60,7 @@ class Server:
         ...     urllib.request.urlopen(server.url).read()
     """
 
-    def __new__(cls, app: WSGIApplication | Callable[[], WSGIApplication] | str, **options: Unpack[Options]) -> Self:
+    def __new__(cls, app: _Application | Callable[[], _Application] | str, **options: Unpack[Options]) -> Self:
         """Load the application; nothing is bound yet.
 
         Args:
@@ -62,7 +68,7 @@ class Server:
             **options: As for `serve`.
 
         Raises:
-            TypeError: An option does not exist, has a value of the wrong type, or ``app`` is not a WSGI application.
+            TypeError: An option does not exist, has a value of the wrong type, or ``app`` is no application.
             ValueError: An option has a value that it does not take, or ``app`` is a string that names nothing.
             Exception: Whatever importing the application raises.
         """
@@ -109,3 +115,9 @@ class Server:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
+
+class ClientDisconnected(OSError):
+    """The client left before its response was complete.
+
+    Raised by ``await send(...)`` in ASGI applications (ASGI "HTTP & WebSocket", version 2.4).
+    """

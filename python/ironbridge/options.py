@@ -103,6 +103,13 @@ class Options(TypedDict, total=False):
     access_log_format: Literal["common", "combined", "json"] | None
     """Format of the access log."""
 
+    interface: Literal["auto", "wsgi", "asgi"] | None
+    """How the application is called. With `auto` it is looked at."""
+
+    lifespan: Literal["auto", "on", "off"] | None
+    """Whether an ASGI application is told when the server starts and stops. With `auto`, one that does not
+    support it is served without."""
+
     threads: int | None
     """Most Python threads that run requests at once. They start when needed, so a high number costs
     nothing."""
@@ -117,4 +124,5 @@ class Options(TypedDict, total=False):
     """Seconds that a request may wait for a Python thread; beyond it 503 with Retry-After. 0: no limit."""
 
     root_path: str | None
-    """URL path that the application is mounted at: WSGI's SCRIPT_NAME. Requests outside it get 404."""
+    """URL path that the application is mounted at: WSGI's SCRIPT_NAME, ASGI's root_path. A WSGI
+    application answers 404 outside it; for an ASGI application it is put before paths that lack it."""

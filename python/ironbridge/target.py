@@ -1,11 +1,12 @@
-"""A known WSGI application for load-testing harnesses: `ironbridge ironbridge.target:wsgi`.
+"""Known applications for load-testing harnesses: `ironbridge ironbridge.target:wsgi`, or `:asgi`.
 
-It does as little as plain Python can, so that a harness measures the server. Each path says what it costs; the
+They do as little as plain Python can, so that a harness measures the server. Each path says what it costs; the
 numbers in paths choose sizes and times. Any method is answered. `docs/targets.md` has commands for harnesses.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from functools import lru_cache
@@ -13,14 +14,19 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+    from typing import Any
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     Route = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
     NumberedRoute = Callable[[WSGIEnvironment, StartResponse, str], Iterable[bytes]]
+    Event = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Event]]
+    Send = Callable[[Event], Awaitable[None]]
+    AsyncRoute = Callable[[Event, Receive, Send, str], Awaitable[None]]
 
-__all__ = ["wsgi"]
+__all__ = ["asgi", "wsgi"]
 
 
 def wsgi(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -57,6 +63,31 @@ def wsgi(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
         return numbered(environ, start_response, number)
     except _OutOfRange as refusal:
         return _text(start_response, "400 Bad Request", f"/{kind}: {refusal}\n".encode("latin-1", "replace"))
+
+
+async def asgi(scope: Event, receive: Receive, send: Send) -> None:
+    """Answers one request (ASGI 3.0), and the lifespan protocol.
+
+    Paths: those of `wsgi`. /sleep/MS awaits `asyncio.sleep`; /cpu/MS computes on the event loop; /sse/N sends N
+    server-sent events, one every 10 milliseconds (N up to 1048576).
+
+    Args:
+        scope: The connection.
+        receive: Gives its events.
+        send: Takes the answer's.
+    """
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+        return
+    kind, _, number = scope["path"][1:].partition("/")
+    route = _ASYNC_ROUTES.get(kind)
+    if route is None:
+        await _async_text(send, 404, b"no such path; / lists them\n")
+        return
+    try:
+        await route(scope, receive, send, number)
+    except _OutOfRange as refusal:
+        await _async_text(send, 400, f"/{kind}: {refusal}\n".encode("latin-1", "replace"))
 
 
 # The headers are a new list for each response: the server may change it (PEP 3333, "The start_response() Callable").
@@ -105,12 +136,7 @@ def _sleep(_: WSGIEnvironment, start_response: StartResponse, number: str) -> li
 
 
 def _cpu(_: WSGIEnvironment, start_response: StartResponse, number: str) -> list[bytes]:
-    end = time.thread_time() + _milliseconds(number)
-    # The clock is a system call: look at it after some tens of microseconds of computing.
-    total = 0
-    while time.thread_time() < end:
-        for value in range(500):
-            total += value
+    _compute(_milliseconds(number))
     return _text(start_response, "200 OK", b"computed\n")
 
 
@@ -121,16 +147,123 @@ def _headers(_: WSGIEnvironment, start_response: StartResponse, number: str) -> 
 
 def _status(_: WSGIEnvironment, start_response: StartResponse, number: str) -> list[bytes]:
     code = _whole(number, 200, 599)
-    phrase = HTTPStatus(code).phrase if code in _KNOWN_STATUSES else "Unassigned"
+    phrase = _phrase(code)
     if code in (204, 304):
         start_response(f"{code} {phrase}", [])
         return []
     return _text(start_response, f"{code} {phrase}", f"{code} {phrase}\n".encode())
 
 
+def _phrase(code: int) -> str:
+    return HTTPStatus(code).phrase if code in _KNOWN_STATUSES else "Unassigned"
+
+
+def _compute(seconds: float) -> None:
+    """Uses so much of the thread's CPU time."""
+    end = time.thread_time() + seconds
+    # The clock is a system call: look at it after some tens of microseconds of computing.
+    total = 0
+    while time.thread_time() < end:
+        for value in range(500):
+            total += value
+
+
 def _text(start_response: StartResponse, status: str, body: bytes) -> list[bytes]:
     start_response(status, [_TEXT, ("Content-Length", str(len(body)))])
     return [body]
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = await receive()
+        await send({"type": event["type"] + ".complete"})
+        if event["type"] == "lifespan.shutdown":
+            return
+
+
+async def _async_plaintext(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    await _answer(send, 200, _HELLO, [_ASYNC_TEXT, _ASYNC_HELLO_LENGTH])
+
+
+async def _async_json(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    body = json.dumps({"message": "Hello, world!"}).encode()
+    await _answer(send, 200, body, [_ASYNC_JSON, (b"content-length", b"%d" % len(body))])
+
+
+async def _async_echo(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    event = await receive()
+    body = event["body"]
+    while event.get("more_body"):
+        event = await receive()
+        body += event["body"]
+    kind = dict(scope["headers"]).get(b"content-type", b"application/octet-stream")
+    await _answer(send, 200, body, [(b"content-type", kind), (b"content-length", b"%d" % len(body))])
+
+
+async def _async_index(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    await _async_text(send, 200, _INDEX)
+
+
+async def _async_bytes(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    size = _whole(number, 0, _MOST_BYTES)
+    headers = [_ASYNC_BINARY, (b"content-length", b"%d" % size)]
+    if size <= _MOST_IN_ONE_PIECE:
+        await _answer(send, 200, _pattern(size), headers)
+    else:
+        await _pieces_sent(send, headers, _pieces(size))
+
+
+async def _async_stream(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    count = _whole(number, 0, _MOST_CHUNKS)
+    await _pieces_sent(send, [_ASYNC_BINARY], (_KIBIBYTE for _ in range(count)))
+
+
+async def _async_sleep(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    await asyncio.sleep(_milliseconds(number))
+    await _async_text(send, 200, b"slept\n")
+
+
+async def _async_cpu(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    _compute(_milliseconds(number))
+    await _async_text(send, 200, b"computed\n")
+
+
+async def _async_headers(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    fields = _async_fields(_whole(number, 0, _MOST_FIELDS))
+    await _answer(send, 200, _KIBIBYTE, [_ASYNC_BINARY, _ASYNC_KIBIBYTE_LENGTH, *fields])
+
+
+async def _async_status(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    code = _whole(number, 200, 599)
+    if code in (204, 304):
+        await _answer(send, code, b"", [])
+    else:
+        await _async_text(send, code, f"{code} {_phrase(code)}\n".encode())
+
+
+async def _async_sse(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    count = _whole(number, 0, _MOST_CHUNKS)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    for index in range(count):
+        await send({"type": "http.response.body", "body": b"data: %d\n\n" % index, "more_body": True})
+        await asyncio.sleep(0.01)
+    await send({"type": "http.response.body"})
+
+
+async def _async_text(send: Send, status: int, body: bytes) -> None:
+    await _answer(send, status, body, [_ASYNC_TEXT, (b"content-length", b"%d" % len(body))])
+
+
+async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _pieces_sent(send: Send, headers: list[tuple[bytes, bytes]], pieces: Iterable[bytes]) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body"})
 
 
 @lru_cache(maxsize=8)
@@ -149,6 +282,11 @@ def _pieces(size: int) -> Iterator[bytes]:
 @lru_cache(maxsize=64)
 def _fields(count: int) -> tuple[tuple[str, str], ...]:
     return tuple((f"X-Header-{index}", f"value-of-header-{index}") for index in range(1, count + 1))
+
+
+@lru_cache(maxsize=64)
+def _async_fields(count: int) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.lower().encode(), value.encode()) for name, value in _fields(count))
 
 
 def _whole(text: str, least: int, most: int) -> int:
@@ -184,6 +322,11 @@ _KIBIBYTE_LENGTH = ("Content-Length", str(len(_KIBIBYTE)))
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _JSON = ("Content-Type", "application/json")
 _BINARY = ("Content-Type", "application/octet-stream")
+_ASYNC_HELLO_LENGTH = (b"content-length", b"%d" % len(_HELLO))
+_ASYNC_KIBIBYTE_LENGTH = (b"content-length", b"%d" % len(_KIBIBYTE))
+_ASYNC_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+_ASYNC_JSON = (b"content-type", b"application/json")
+_ASYNC_BINARY = (b"content-type", b"application/octet-stream")
 _INDEX = f"""Targets for load tests:
 /plaintext   {_HELLO.decode()}
 /json        a small JSON object, serialised for each request
@@ -210,4 +353,17 @@ _NUMBERED_ROUTES: dict[str, NumberedRoute] = {
     "cpu": _cpu,
     "headers": _headers,
     "status": _status,
+}
+_ASYNC_ROUTES: dict[str, AsyncRoute] = {
+    "": _async_index,
+    "plaintext": _async_plaintext,
+    "json": _async_json,
+    "echo": _async_echo,
+    "bytes": _async_bytes,
+    "stream": _async_stream,
+    "sleep": _async_sleep,
+    "cpu": _async_cpu,
+    "headers": _async_headers,
+    "status": _async_status,
+    "sse": _async_sse,
 }

@@ -107,6 +107,11 @@ impl Sender {
         self.poll_until(cx, |state| state.chunks.is_empty())
     }
 
+    /// Ready when the receiver is gone.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_until(cx, |_| false).map(|_| ())
+    }
+
     /// Ready once the receiver has asked for a chunk for the first time, or is gone.
     pub fn poll_wanted(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_until(cx, |state| state.wanted).map(|_| ())
@@ -324,5 +329,13 @@ mod tests {
         drop(receiver);
         assert!(matches!(sender.push(Bytes::from_static(b"x")), Err(PipeError::Closed)));
         assert_eq!(sender.poll_ready(&mut context()), Poll::Ready(Err(PipeError::Closed)));
+    }
+
+    #[test]
+    fn a_sender_can_wait_for_the_receiver_to_go() {
+        let (sender, receiver) = pipe(3);
+        assert!(sender.poll_closed(&mut context()).is_pending());
+        drop(receiver);
+        assert!(sender.poll_closed(&mut context()).is_ready());
     }
 }

@@ -16,7 +16,8 @@ use ironbridge_exchange::{
 };
 use ironbridge_python::{
     here::Here,
-    options::PythonOptions,
+    interface::{Interface, InterfaceChoice},
+    options::{LifespanMode, PythonOptions},
     worker::Engine,
     wsgi::{environ::EnvironMaker, mount::Mount},
 };
@@ -74,7 +75,8 @@ fn here() -> Here {
         let application =
             PyCFunction::new_closure(py, None, None, move |_, _| drop(send.send(Here::current())))
                 .expect("there is memory");
-        Engine::new(py, application.into_any().unbind(), &OPTIONS).expect("the system gives a reactor")
+        Engine::new(py, application.into_any().unbind(), Interface::Wsgi, &OPTIONS)
+            .expect("the system gives a reactor")
     });
     let mut service = engine.service();
     engine.spawn(async move { drop(service.call(request(HELLO.0, HELLO.1)).await) });
@@ -124,6 +126,8 @@ fn fields(lines: &'static str) -> Fields {
 }
 
 const OPTIONS: PythonOptions = PythonOptions {
+    interface: InterfaceChoice::Wsgi,
+    lifespan: LifespanMode::Off,
     threads: 1,
     thread_idle_timeout: 60.0,
     queue_size: 1,

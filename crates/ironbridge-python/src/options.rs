@@ -1,11 +1,22 @@
 //! Options of the engine and the adapters: as typed ([`PythonOptions`]).
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+use crate::interface::InterfaceChoice;
 
 /// How many requests run at once, and what waits before them.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Python")]
 pub struct PythonOptions {
+    /// How the application is called. With `auto` it is looked at.
+    #[arg(long, value_name = "INTERFACE", value_enum, default_value_t = InterfaceChoice::Auto)]
+    pub interface: InterfaceChoice,
+
+    /// Whether an ASGI application is told when the server starts and stops. With `auto`, one that does not support it is
+    /// served without.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = LifespanMode::Auto)]
+    pub lifespan: LifespanMode,
+
     /// Most Python threads that run requests at once. They start when needed, so a high number costs nothing.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: u32,
@@ -22,9 +33,21 @@ pub struct PythonOptions {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
     pub queue_timeout: f64,
 
-    /// URL path that the application is mounted at: WSGI's SCRIPT_NAME. Requests outside it get 404.
+    /// URL path that the application is mounted at: WSGI's SCRIPT_NAME, ASGI's root_path. A WSGI application answers 404
+    /// outside it; for an ASGI application it is put before paths that lack it.
     #[arg(long, value_name = "PATH", default_value = "", value_parser = parse_root_path)]
     pub root_path: String,
+}
+
+/// Whether the lifespan protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LifespanMode {
+    /// Where the application supports it.
+    Auto,
+    /// Always: an application that does not support it does not start.
+    On,
+    /// Never.
+    Off,
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {

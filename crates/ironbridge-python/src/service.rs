@@ -12,23 +12,25 @@ use ironbridge_exchange::{Request, Response};
 use tower::Service;
 
 use crate::{
+    asgi::{desk, event_loop::EventLoop},
     interpreter::PythonPool,
     plain,
     ticket::{Ticket, Waiting},
     wsgi::mount::Mount,
 };
 
-/// Hands requests to the pool of Python threads.
+/// Hands requests to Python.
 #[derive(Clone)]
-pub struct PythonService {
-    pool: Arc<PythonPool>,
-    mount: Arc<Mount>,
-}
-
-impl PythonService {
-    pub(crate) fn new(pool: Arc<PythonPool>, mount: Arc<Mount>) -> Self {
-        Self { pool, mount }
-    }
+pub enum PythonService {
+    /// To the pool of threads.
+    Wsgi {
+        /// The pool.
+        pool: Arc<PythonPool>,
+        /// Where the application is mounted.
+        mount: Arc<Mount>,
+    },
+    /// To the event loop.
+    Asgi(Arc<EventLoop>),
 }
 
 impl Service<Request> for PythonService {
@@ -42,13 +44,18 @@ impl Service<Request> for PythonService {
     }
 
     fn call(&mut self, request: Request) -> Answer {
-        if !self.mount.covers(&request.head) {
-            return Answer::Now(Some(plain::not_found()));
-        }
-        let (ticket, waiting) = Ticket::new(request, &self.pool);
-        match self.pool.submit(ticket) {
-            Ok(()) => Answer::Later(waiting),
-            Err(_refused) => Answer::Now(Some(plain::overloaded())),
+        match self {
+            Self::Wsgi { pool, mount } => {
+                if !mount.covers(&request.head) {
+                    return Answer::Now(Some(plain::not_found()));
+                }
+                let (ticket, waiting) = Ticket::new(request, pool);
+                match pool.submit(ticket) {
+                    Ok(()) => Answer::Thread(waiting),
+                    Err(_refused) => Answer::Now(Some(plain::overloaded())),
+                }
+            }
+            Self::Asgi(event_loop) => Answer::Task(event_loop.submit(request)),
         }
     }
 }
@@ -58,7 +65,9 @@ pub enum Answer {
     /// Answered without Python; taken by the first poll.
     Now(Option<Response>),
     /// A Python thread will answer.
-    Later(Waiting),
+    Thread(Waiting),
+    /// A task of the event loop will answer.
+    Task(desk::Waiting),
 }
 
 impl Future for Answer {
@@ -69,7 +78,8 @@ impl Future for Answer {
             Self::Now(response) => {
                 Poll::Ready(Ok(response.take().expect("a future is not polled after it was ready")))
             }
-            Self::Later(waiting) => Pin::new(waiting).poll(cx),
+            Self::Thread(waiting) => Pin::new(waiting).poll(cx),
+            Self::Task(waiting) => Pin::new(waiting).poll(cx),
         }
     }
 }

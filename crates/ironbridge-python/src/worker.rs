@@ -5,8 +5,14 @@ use std::{future::Future, io, sync::Arc, time::Duration};
 use pyo3::{Py, PyAny, PyResult, Python};
 
 use crate::{
+    asgi::{
+        event_loop::{EventLoop, Setup},
+        gateway::Style,
+        lifespan::LifespanError,
+    },
     engine::{pool::Pool, reactor::TokioReactor, scheduler::Policy},
     fork,
+    interface::Interface,
     interpreter::{Cpython, PythonPool},
     options::PythonOptions,
     plain,
@@ -16,10 +22,18 @@ use crate::{
 
 /// A running engine with an application.
 #[derive(Clone)]
-pub struct Engine {
-    pool: Arc<PythonPool>,
-    mount: Arc<Mount>,
-    queue_timeout: Duration,
+pub enum Engine {
+    /// Threads that take turns.
+    Wsgi {
+        /// They.
+        pool: Arc<PythonPool>,
+        /// Where the application is mounted.
+        mount: Arc<Mount>,
+        /// How long a request may wait for one.
+        queue_timeout: Duration,
+    },
+    /// One thread with an event loop.
+    Asgi(Arc<EventLoop>),
 }
 
 impl Engine {
@@ -27,9 +41,31 @@ impl Engine {
     ///
     /// # Errors
     /// Python's, when memory runs out; the system's, when it gives no reactor.
-    pub fn new(py: Python<'_>, application: Py<PyAny>, options: &PythonOptions) -> PyResult<Self> {
-        let mount = Arc::new(Mount::new(&options.root_path));
+    pub fn new(
+        py: Python<'_>,
+        application: Py<PyAny>,
+        interface: Interface,
+        options: &PythonOptions,
+    ) -> PyResult<Self> {
+        let reactor = TokioReactor::new(runtime()?);
         fork::watch(py)?;
+        let style = match interface {
+            Interface::Wsgi => return Self::with_threads(py, application, reactor, options),
+            Interface::Asgi3 => Style::Single,
+            Interface::Asgi2 => Style::Double,
+        };
+        let setup =
+            Setup { application, style, root_path: options.root_path.clone(), lifespan: options.lifespan };
+        Ok(Self::Asgi(Arc::new(EventLoop::new(reactor, setup))))
+    }
+
+    fn with_threads(
+        py: Python<'_>,
+        application: Py<PyAny>,
+        reactor: TokioReactor,
+        options: &PythonOptions,
+    ) -> PyResult<Self> {
+        let mount = Arc::new(Mount::new(&options.root_path));
         let application = Application::new(py, application, Arc::clone(&mount), options.threads > 1)?;
         let policy = Policy {
             threads: options.threads as usize,
@@ -38,46 +74,88 @@ impl Engine {
             slice: SLICE,
         };
         let idle = Duration::from_secs_f64(options.thread_idle_timeout);
-        let pool = Pool::new(Cpython { application }, TokioReactor::new(runtime()?), policy, idle);
-        Ok(Self { pool, mount, queue_timeout: Duration::from_secs_f64(options.queue_timeout) })
+        let pool = Pool::new(Cpython { application }, reactor, policy, idle);
+        Ok(Self::Wsgi { pool, mount, queue_timeout: Duration::from_secs_f64(options.queue_timeout) })
     }
 
     /// The application as a handler.
     pub fn service(&self) -> PythonService {
-        PythonService::new(Arc::clone(&self.pool), Arc::clone(&self.mount))
+        match self {
+            Self::Wsgi { pool, mount, .. } => {
+                PythonService::Wsgi { pool: Arc::clone(pool), mount: Arc::clone(mount) }
+            }
+            Self::Asgi(event_loop) => PythonService::Asgi(Arc::clone(event_loop)),
+        }
     }
 
     /// For what has to be made inside the reactor's context, such as listeners.
     pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
-        self.pool.reactor.enter()
+        self.reactor().enter()
     }
 
     /// Starts a task on the reactor.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.pool.reactor.spawn(task);
+        self.reactor().spawn(task);
     }
 
-    /// Starts the threads.
-    pub fn start(&self) {
-        if !self.queue_timeout.is_zero() {
-            self.spawn(sweep(Arc::downgrade(&self.pool), self.queue_timeout));
+    /// Starts an ASGI application, and returns when it is ready for requests, or when `is_stopped` says that it need not be any
+    /// more. The caller is detached from Python.
+    ///
+    /// # Errors
+    /// [`LifespanError`].
+    pub fn start_application(&self, is_stopped: impl Fn() -> bool) -> Result<(), LifespanError> {
+        match self {
+            Self::Wsgi { .. } => Ok(()),
+            Self::Asgi(event_loop) => event_loop.start(is_stopped),
         }
-        self.pool.start();
+    }
+
+    /// Starts the threads of a WSGI application; those of an ASGI application run already.
+    pub fn start(&self) {
+        if let Self::Wsgi { pool, queue_timeout, .. } = self {
+            if !queue_timeout.is_zero() {
+                self.spawn(sweep(Arc::downgrade(pool), *queue_timeout));
+            }
+            pool.start();
+        }
     }
 
     /// Ends the threads; requests that wait get 503. Returns how many threads still run after `patience`.
     pub fn stop(&self, patience: Duration) -> usize {
-        for job in self.pool.stop() {
-            if let Some(waker) = job.answer(plain::overloaded()) {
-                waker.wake();
+        match self {
+            Self::Wsgi { pool, .. } => {
+                for job in pool.stop() {
+                    if let Some(waker) = job.answer(plain::overloaded()) {
+                        waker.wake();
+                    }
+                }
+                pool.join(patience)
             }
+            Self::Asgi(event_loop) => event_loop.stop(patience),
         }
-        self.pool.join(patience)
     }
 
     /// After [`Self::stop`]: waits once more; returns how many threads still run after `patience`.
     pub fn wait(&self, patience: Duration) -> usize {
-        self.pool.join(patience)
+        match self {
+            Self::Wsgi { pool, .. } => pool.join(patience),
+            Self::Asgi(event_loop) => event_loop.wait(patience),
+        }
+    }
+
+    /// After [`Self::stop`]: ends what can be ended by force, which is tasks of an event loop, and waits a last time.
+    pub fn cut(&self, patience: Duration) -> usize {
+        match self {
+            Self::Wsgi { pool, .. } => pool.join(Duration::ZERO),
+            Self::Asgi(event_loop) => event_loop.cut(patience),
+        }
+    }
+
+    fn reactor(&self) -> &TokioReactor {
+        match self {
+            Self::Wsgi { pool, .. } => &pool.reactor,
+            Self::Asgi(event_loop) => &event_loop.helm.reactor,
+        }
     }
 }
 

@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 
 use ironbridge_http::{access_log::AccessLog, listener::addresses};
+use ironbridge_python::asgi::lifespan::LifespanError;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 use crate::application::search_path::Searched;
-use crate::application::{self, LoadError, report};
+use crate::application::{self, LoadError, Loaded, report};
 use crate::discovery::{self, Hints};
 use crate::options::{Generate, Options};
 use crate::signals::Signals;
@@ -35,11 +36,12 @@ pub(crate) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "ironbridge: {line}");
 }
 
-/// Says where the server listens, as links that terminals make clickable.
-pub(crate) fn announce(urls: &[String]) {
-    for url in urls {
+/// Says where the server listens, as links that terminals make clickable, and what it takes the application for.
+pub(crate) fn announce(worker: &Worker) {
+    for url in worker.urls() {
         tracing::info!("listening at {url}");
     }
+    tracing::info!("serving an application that speaks {}", worker.interface().name());
 }
 
 /// An exit code other than 0, and what is still to be said.
@@ -116,16 +118,18 @@ fn application_name(options: &Options) -> Result<String, Stop> {
     Ok(choice.app)
 }
 
-fn load(py: Python<'_>, name: &str, options: &Options) -> Result<Py<PyAny>, Stop> {
+fn load(py: Python<'_>, name: &str, options: &Options) -> Result<Loaded, Stop> {
     for folder in options.pythonpath.iter().filter(|folder| !folder.exists()) {
         tracing::warn!("pythonpath: {} does not exist", folder.display());
     }
     let searched = Searched::extend(py, &options.pythonpath).map_err(Stop::unexpected)?;
-    application::load(py, name, options.factory, &searched).map_err(|error| match error {
-        LoadError::Spec(error) => Stop::mistake(error),
-        error => {
-            report::print(py, &error);
-            Stop { code: exit_code(py, &error), text: None }
+    application::load(py, name, options.factory, options.python.interface, &searched).map_err(|error| {
+        match error {
+            LoadError::Spec(error) => Stop::mistake(error),
+            error => {
+                report::print(py, &error);
+                Stop { code: exit_code(py, &error), text: None }
+            }
         }
     })
 }
@@ -143,12 +147,20 @@ fn check(name: &str, options: &Options) -> Result<(), Stop> {
     print(&format!("ok: {name} loads, and the options are valid"))
 }
 
-fn serve(py: Python<'_>, app: Py<PyAny>, options: &Options) -> Result<(), Stop> {
+fn serve(py: Python<'_>, app: Loaded, options: &Options) -> Result<(), Stop> {
     let signals = Signals::install(py).map_err(Stop::unexpected)?;
     let worker = Worker::new(app, &options.worker()).map_err(|error| start_failed(&error))?;
-    announce(&worker.urls());
     let listening = signals.map(|signals| signals.listen(worker.controller()));
     let listening = listening.transpose().map_err(|error| Stop::unexpected(error.into()))?;
+    if let Err(error) = py.detach(|| worker.start()) {
+        complain(&format!("error: {error}"));
+        // Its thread may hang in whatever keeps the application from starting.
+        shutdown::leave(
+            py,
+            if matches!(error, StartError::Lifespan(LifespanError::Stopped)) { 0 } else { UNLOADABLE },
+        );
+    }
+    announce(&worker);
     let outcome = py.detach(|| worker.run());
     // Handlers stay until the end of a process that cannot end by itself: a last Ctrl-C still has to work.
     if let Outcome::Stuck { threads } = outcome {
@@ -165,7 +177,9 @@ fn serve(py: Python<'_>, app: Py<PyAny>, options: &Options) -> Result<(), Stop> 
 fn start_failed(error: &StartError) -> Stop {
     match error {
         StartError::Bind(_) | StartError::Config(_) => Stop::mistake(error),
-        StartError::App(_) => Stop { code: UNLOADABLE, text: Some(error.to_string()) },
+        StartError::App(_) | StartError::Lifespan(_) => {
+            Stop { code: UNLOADABLE, text: Some(error.to_string()) }
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::application;
 use crate::application::search_path::Searched;
+use crate::application::{self, Loaded};
 use crate::options::Options;
 use crate::signals::Signals;
 use crate::sources::{self, SourceError, keywords, known};
@@ -32,6 +32,13 @@ pub mod _native {
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        use pyo3::types::PyModuleMethods;
+        let exception = module.py().get_type::<ironbridge_python::asgi::exchange::ClientDisconnected>();
+        module.add("ClientDisconnected", exception)
+    }
 }
 
 /// Run the command line.
@@ -46,7 +53,7 @@ fn main(py: Python<'_>, argv: Vec<OsString>) -> i32 {
     cli::run(py, argv)
 }
 
-/// Serve a WSGI application (PEP 3333) until the process is told to stop.
+/// Serve a WSGI (PEP 3333) or ASGI (3.0, 2.0) application until the process is told to stop.
 ///
 /// In the main thread, SIGINT (Ctrl-C) and SIGTERM stop the server gracefully: it accepts nothing new and gives requests in
 /// flight ``graceful_timeout`` seconds to finish. A second Ctrl-C ends it at once. In other threads signals are left alone.
@@ -59,7 +66,7 @@ fn main(py: Python<'_>, argv: Vec<OsString>) -> i32 {
 ///         the environment (``IRONBRIDGE_*``), and that over ``ironbridge.toml``.
 ///
 /// Raises:
-///     TypeError: An option does not exist, has a value of the wrong type, or ``app`` is not a WSGI application.
+///     TypeError: An option does not exist, has a value of the wrong type, or ``app`` is no application.
 ///     ValueError: An option has a value that it does not take, or ``app`` is a string that names nothing.
 ///     OSError: An address cannot be bound.
 ///     Exception: Whatever importing the application raises.
@@ -77,8 +84,12 @@ fn serve(py: Python<'_>, app: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDi
             return Err(exception(error));
         }
     };
-    cli::announce(&worker.urls());
     let listening = signals.map(|signals| signals.listen(worker.controller())).transpose()?;
+    if let Err(error) = py.detach(|| worker.start()) {
+        listening.map(|listening| listening.restore(py)).transpose()?;
+        return Err(exception(error));
+    }
+    cli::announce(&worker);
     let outcome = py.detach(|| worker.run());
     report(outcome);
     listening.map_or(Ok(()), |listening| listening.restore(py))
@@ -99,13 +110,13 @@ fn serve(py: Python<'_>, app: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDi
 ///     **options: As for :func:`serve`.
 ///
 /// Raises:
-///     TypeError: An option does not exist, has a value of the wrong type, or ``app`` is not a WSGI application.
+///     TypeError: An option does not exist, has a value of the wrong type, or ``app`` is no application.
 ///     ValueError: An option has a value that it does not take, or ``app`` is a string that names nothing.
 ///     Exception: Whatever importing the application raises.
 #[pyclass(frozen, module = "ironbridge")]
 #[derive(Debug)]
 pub struct Server {
-    app: Py<PyAny>,
+    app: Loaded,
     options: WorkerOptions,
     running: std::sync::Mutex<Option<Running>>,
     /// It runs, or some thread is about to start it.
@@ -235,12 +246,13 @@ impl Server {
 type Started = Result<(Controller, Vec<String>), StartError>;
 
 /// The worker is made in its own thread, so that no part of it ever has to change threads.
-fn serve_in_background(app: Py<PyAny>, options: &WorkerOptions, ready: &mpsc::Sender<Started>) {
-    let worker = match Python::attach(|_| Worker::new(app, options)) {
+fn serve_in_background(app: Loaded, options: &WorkerOptions, ready: &mpsc::Sender<Started>) {
+    let made = Python::attach(|_| Worker::new(app, options));
+    let worker = match made.and_then(|worker| worker.start().map(|()| worker)) {
         Ok(worker) => worker,
         Err(error) => return drop(ready.send(Err(error))),
     };
-    cli::announce(&worker.urls());
+    cli::announce(&worker);
     if ready.send(Ok((worker.controller(), worker.urls()))).is_ok() {
         report(worker.run());
     }
@@ -280,7 +292,7 @@ fn read_options(
     Ok(resolved.options)
 }
 
-fn load(app: &Bound<'_, PyAny>, options: &Options) -> PyResult<(Py<PyAny>, WorkerOptions)> {
+fn load(app: &Bound<'_, PyAny>, options: &Options) -> PyResult<(Loaded, WorkerOptions)> {
     let py = app.py();
     if let Some(folder) = &options.chdir {
         std::env::set_current_dir(folder)?;
@@ -288,9 +300,9 @@ fn load(app: &Bound<'_, PyAny>, options: &Options) -> PyResult<(Py<PyAny>, Worke
     let loaded = match app.cast::<PyString>() {
         Ok(name) => {
             let searched = Searched::extend(py, &options.pythonpath)?;
-            application::load(py, &name.to_string(), options.factory, &searched)
+            application::load(py, &name.to_string(), options.factory, options.python.interface, &searched)
         }
-        Err(_) => application::adopt(app, options.factory),
+        Err(_) => application::adopt(app, options.factory, options.python.interface),
     };
     Ok((loaded.map_err(|error| error.into_exception(py))?, options.worker()))
 }
@@ -309,6 +321,7 @@ fn exception(error: StartError) -> PyErr {
         StartError::Bind(text) => PyOSError::new_err(text),
         StartError::Config(text) => PyValueError::new_err(text),
         StartError::App(error) => error,
+        StartError::Lifespan(error) => PyRuntimeError::new_err(error.to_string()),
     }
 }
 

@@ -14,10 +14,12 @@ use ironbridge_http::{
     options::HttpOptions,
     server::{Drain, serve},
 };
-use ironbridge_python::{options::PythonOptions, worker::Engine};
+use ironbridge_python::{
+    asgi::lifespan::LifespanError, interface::Interface, options::PythonOptions, worker::Engine,
+};
 use pyo3::prelude::*;
 
-use crate::memory;
+use crate::{application::Loaded, memory};
 
 /// What a worker is told.
 #[derive(Debug, Clone)]
@@ -42,11 +44,15 @@ pub enum StartError {
     /// The application cannot be used.
     #[error("{0}")]
     App(PyErr),
+    /// The application does not start.
+    #[error("{0}")]
+    Lifespan(#[from] LifespanError),
 }
 
 /// A worker that is bound and ready, but does not serve yet.
 pub struct Worker {
     engine: Engine,
+    interface: Interface,
     listeners: Vec<Listener>,
     config: HttpConfig,
     journal: Arc<Journal>,
@@ -106,7 +112,7 @@ impl Worker {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn new(app: Py<PyAny>, options: &WorkerOptions) -> Result<Self, StartError> {
+    pub fn new(app: Loaded, options: &WorkerOptions) -> Result<Self, StartError> {
         let port = std::env::var("PORT").ok();
         let listeners = addresses(&options.http, port.as_deref())
             .and_then(|addresses| {
@@ -115,9 +121,12 @@ impl Worker {
             .map_err(|error| StartError::Bind(error.to_string()))?;
         let access_log =
             AccessLog::open(&options.http).map_err(|error| StartError::Config(error.to_string()))?;
-        let engine = Python::attach(|py| Engine::new(py, app, &options.python)).map_err(StartError::App)?;
+        let Loaded { callable, interface } = app;
+        let engine = Python::attach(|py| Engine::new(py, callable, interface, &options.python))
+            .map_err(StartError::App)?;
         Ok(Self {
             engine,
+            interface,
             listeners,
             config: HttpConfig::from(&options.http),
             journal: Arc::new(Journal { counters: Arc::new(Counters::default()), access_log }),
@@ -131,14 +140,28 @@ impl Worker {
         self.listeners.iter().map(Listener::url).collect()
     }
 
+    /// What it takes the application for.
+    pub fn interface(&self) -> Interface {
+        self.interface
+    }
+
     /// A handle that stops it.
     pub fn controller(&self) -> Controller {
         self.controller.clone()
     }
 
+    /// Starts the application, where it has something to do before requests come (ASGI's lifespan). The caller is detached
+    /// from Python.
+    ///
+    /// # Errors
+    /// [`StartError::Lifespan`]: it failed, or the worker was stopped meanwhile.
+    pub fn start(&self) -> Result<(), StartError> {
+        Ok(self.engine.start_application(|| self.controller.ending.is_asked_for())?)
+    }
+
     /// Serves until stopped. The caller is detached from Python.
     pub fn run(self) -> Outcome {
-        let Self { engine, listeners, config, journal, controller, graceful_timeout } = self;
+        let Self { engine, interface: _, listeners, config, journal, controller, graceful_timeout } = self;
         let listeners = {
             let _context = engine.enter();
             listeners.into_iter().map(Listener::into_tokio).collect::<Result<Vec<_>, _>>()
@@ -176,6 +199,9 @@ impl Worker {
         {
             // Not for longer: it may be told to end at once meanwhile.
             threads = engine.wait(KILL_PATIENCE);
+        }
+        if threads > 0 {
+            threads = engine.cut(LAST_PATIENCE);
         }
         if let Some(log) = &journal.access_log {
             log.flush(LAST_PATIENCE);
@@ -215,6 +241,11 @@ impl Stage {
 impl Ending {
     fn due(&self, grace: Duration) -> Option<(Duration, End)> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner).due(grace)
+    }
+
+    /// Whether the worker was told to end.
+    fn is_asked_for(&self) -> bool {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).draining.is_some()
     }
 
     fn change(&self, change: impl FnOnce(&mut Stage)) {

@@ -3,7 +3,8 @@
 //! * [`scheduler`]: every decision, as a plain state machine; [`regime`]: does the application block?
 //! * [`pool`]: the threads that carry the decisions out; [`watchdog`]: the one that sees a reactor nobody drives.
 //! * [`reactor`]: tokio's runtime as the engine sees it.
-//! * [`parker`], [`roll`], [`stopwatch`], [`sys`], [`sync`]: sleeping, counting, measuring, the system, the locks.
+//! * [`parker`], [`roll`], [`wakes`], [`stopwatch`], [`sys`], [`sync`]: sleeping, counting, waking, measuring, the system, the
+//!   locks.
 //!
 //! The rules are those of the design's section 3. This module knows neither Python nor HTTP.
 
@@ -17,6 +18,7 @@ pub mod scheduler;
 pub(crate) mod stopwatch;
 pub(crate) mod sync;
 pub(crate) mod sys;
+pub(crate) mod wakes;
 pub(crate) mod watchdog;
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::{
     stopwatch::Stopwatch,
     sync::{Mutex, MutexGuard, now},
     sys::CpuClock,
+    wakes::Wakes,
     watchdog,
 };
 
@@ -36,7 +37,7 @@ pub struct Pool<I: Interpreter, R: Reactor> {
     books: Mutex<Scheduler<I::Job>>,
     berths: Vec<Berth>,
     pub(crate) watchdog: watchdog::Post,
-    wakes: Mutex<Wakes>,
+    wakes: Wakes,
     idle_timeout: Duration,
     roll: Arc<Roll>,
 }
@@ -48,13 +49,6 @@ struct Berth {
     clock: Mutex<Option<CpuClock>>,
 }
 
-/// Connection tasks that are to be woken from inside the reactor.
-#[derive(Default)]
-struct Wakes {
-    waiting: Vec<Waker>,
-    spare: Vec<Waker>,
-}
-
 impl<I: Interpreter, R: Reactor> Pool<I, R> {
     pub(crate) fn new(interpreter: I, reactor: R, policy: Policy, idle_timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
@@ -63,7 +57,7 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
             books: Mutex::new(Scheduler::new(policy, now())),
             berths: (0..policy.threads).map(|_| Berth::default()).collect(),
             watchdog: watchdog::Post::default(),
-            wakes: Mutex::default(),
+            wakes: Wakes::default(),
             idle_timeout,
             roll: Arc::default(),
         })
@@ -113,13 +107,8 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
 
     /// Wakes a connection's task; from a thread that is about to lead, this is free of system calls.
     pub(crate) fn wake(&self, waker: Waker) {
-        let first = {
-            let mut wakes = self.wakes.lock().expect("no code panics under this lock");
-            wakes.waiting.push(waker);
-            wakes.waiting.len() == 1
-        };
         // Whoever becomes leader empties the list before anything else; a leader that is there already must be told.
-        if first && self.books().is_led() {
+        if self.wakes.push(waker) && self.books().is_led() {
             self.reactor.nudge();
         }
     }
@@ -158,7 +147,7 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
         done: &mut impl FnMut(&mut Context<'_>, WaitBy) -> Poll<T>,
     ) -> Option<T> {
         self.reactor.drive(|cx| {
-            self.empty_wakes();
+            self.wakes.wake_all();
             match done(cx, WaitBy::Leading) {
                 Poll::Ready(value) => Poll::Ready(Some(value)),
                 Poll::Pending => self.take_turn().map(|()| None),
@@ -192,7 +181,7 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
     /// Drives the reactor as its leader until the books say otherwise.
     pub(crate) fn lead(self: &Arc<Self>) {
         self.reactor.drive(|_| {
-            self.empty_wakes();
+            self.wakes.wake_all();
             self.take_turn()
         });
     }
@@ -236,19 +225,6 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
         tracing::warn!(%error, "cannot start a Python thread; see the system's limits on processes and tasks");
         let summons = self.books().spawn_failed(id);
         self.follow(summons);
-    }
-
-    fn empty_wakes(&self) {
-        let mut batch = {
-            let mut wakes = self.wakes.lock().expect("no code panics under this lock");
-            if wakes.waiting.is_empty() {
-                return;
-            }
-            let spare = std::mem::take(&mut wakes.spare);
-            std::mem::replace(&mut wakes.waiting, spare)
-        };
-        batch.drain(..).for_each(Waker::wake);
-        self.wakes.lock().expect("no code panics under this lock").spare = batch;
     }
 
     fn thread_main(self: Arc<Self>, me: ThreadId) {

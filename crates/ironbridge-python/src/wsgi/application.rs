@@ -123,7 +123,8 @@ fn log_exception(py: Python<'_>, request: &Request, error: &PyErr) {
     );
 }
 
-fn traceback(py: Python<'_>, error: &PyErr) -> String {
+/// An exception's traceback as Python prints it, without a line end behind it.
+pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let format = || -> PyResult<String> {
         let lines = py
             .import("traceback")?

@@ -11,7 +11,7 @@ use pyo3::{
 ///
 /// # Errors
 /// `MemoryError`.
-pub(super) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
     // SAFETY: the pointer is valid for `len` bytes during the call, which copies them; the thread is attached. The
     // result is a new reference to a str, or null with an exception set.
     unsafe {
@@ -73,7 +73,7 @@ pub(super) fn set_default<'py>(
 }
 
 /// The descriptor that a Python file object says it has, for as long as the object is borrowed.
-pub(super) fn borrow_fd<'a>(_owner: &'a Bound<'_, PyAny>, fd: i32) -> BorrowedFd<'a> {
+pub(crate) fn borrow_fd<'a>(_owner: &'a Bound<'_, PyAny>, fd: i32) -> BorrowedFd<'a> {
     assert!(fd >= 0, "the caller checked the descriptor");
     // SAFETY: the descriptor is not -1, and the object that vouches for it outlives the borrow. Should the object lie, or
     // another thread close it meanwhile, duplicating the descriptor fails or yields another open file, which the caller

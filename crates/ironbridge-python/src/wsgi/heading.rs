@@ -61,6 +61,18 @@ impl Heading {
         }
     }
 
+    /// Begins with a code, whose reason phrase is the standard one.
+    ///
+    /// # Errors
+    /// [`HeadingError::BadStatus`], [`HeadingError::Informational`].
+    pub fn of_status(status: u16, room: usize) -> Result<Self, HeadingError> {
+        match status {
+            200..=999 => Ok(Self::with_status(status, None, room)),
+            100..=199 => Err(HeadingError::Informational(status)),
+            _ => Err(HeadingError::BadStatus(status.to_string())),
+        }
+    }
+
     fn with_status(status: u16, reason: Option<Box<[u8]>>, room: usize) -> Self {
         let lines = HeaderBlock::with_capacity(room);
         Self { status, reason, lines, content_length: None, dropped: Vec::new() }

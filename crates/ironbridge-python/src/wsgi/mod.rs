@@ -20,6 +20,6 @@ pub mod outlet;
 pub mod progress;
 pub mod start_response;
 
-mod ffi;
+pub(crate) mod ffi;
 
 pub use application::Application;

@@ -3,7 +3,7 @@
 //! * [`spec`]: the text, parsed.
 //! * [`search_path`]: where modules are found.
 //! * [`import`]: module, attribute, factory.
-//! * [`gateway`]: is it a WSGI application?
+//! * [`gateway`]: is it an application, and of which kind?
 //! * [`hint`]: the likely cause of a failed import.
 //! * [`report`]: the user's traceback, cut to the user's frames.
 
@@ -14,10 +14,27 @@ pub mod report;
 pub mod search_path;
 pub mod spec;
 
+use ironbridge_python::interface::{Interface, InterfaceChoice};
 use pyo3::prelude::*;
 
 use self::search_path::Searched;
 use self::spec::Spec;
+
+/// An application, and how it is called.
+#[derive(Debug)]
+pub struct Loaded {
+    /// It.
+    pub callable: Py<PyAny>,
+    /// What it speaks.
+    pub interface: Interface,
+}
+
+impl Loaded {
+    /// Another reference to the same application.
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { callable: self.callable.clone_ref(py), interface: self.interface }
+    }
+}
 
 /// Why there is no application.
 #[derive(Debug, thiserror::Error)]
@@ -61,21 +78,27 @@ impl LoadError {
 ///
 /// # Errors
 /// [`LoadError`].
-pub fn load(py: Python<'_>, text: &str, factory: bool, searched: &Searched) -> Result<Py<PyAny>, LoadError> {
+pub fn load(
+    py: Python<'_>,
+    text: &str,
+    factory: bool,
+    choice: InterfaceChoice,
+    searched: &Searched,
+) -> Result<Loaded, LoadError> {
     let spec: Spec = text.parse()?;
     let found = import::find(py, &spec, factory, searched)?;
-    gateway::accept(&found, text)?;
-    Ok(found.unbind())
+    let interface = gateway::interface(&found, text, choice)?;
+    Ok(Loaded { callable: found.unbind(), interface })
 }
 
 /// Takes an application that the caller already has, or calls the factory that it is.
 ///
 /// # Errors
 /// [`LoadError`].
-pub fn adopt(app: &Bound<'_, PyAny>, factory: bool) -> Result<Py<PyAny>, LoadError> {
+pub fn adopt(app: &Bound<'_, PyAny>, factory: bool, choice: InterfaceChoice) -> Result<Loaded, LoadError> {
     let name = app.repr().map(|text| text.to_string()).unwrap_or_else(|_| "the application".to_owned());
     let raised = |error| LoadError::Raised { doing: format!("calling {name}"), error, hint: None };
     let found = if factory { app.call0().map_err(raised)? } else { app.clone() };
-    gateway::accept(&found, &name)?;
-    Ok(found.unbind())
+    let interface = gateway::interface(&found, &name, choice)?;
+    Ok(Loaded { callable: found.unbind(), interface })
 }

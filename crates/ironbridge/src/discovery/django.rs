@@ -43,11 +43,17 @@ fn settings_module(manage: &str) -> Option<String> {
     })
 }
 
+/// ASGI_APPLICATION is in nobody's settings by itself: who has it means it.
 fn from_setting(folder: &Path, settings: &str, who: &str) -> Option<Choice> {
+    let names = |setting| named_application(folder, settings, who, setting);
+    names("ASGI_APPLICATION").or_else(|| names("WSGI_APPLICATION"))
+}
+
+fn named_application(folder: &Path, settings: &str, who: &str, setting: &str) -> Option<Choice> {
     settings_files(settings).into_iter().find_map(|file| {
-        let value = source::string_setting(&folder.join(&file), "WSGI_APPLICATION")?;
+        let value = source::string_setting(&folder.join(&file), setting)?;
         let (module, attribute) = value.rsplit_once('.')?;
-        let reason = format!("Django project: WSGI_APPLICATION in {}, which {who} names", file.display());
+        let reason = format!("Django project: {setting} in {}, which {who} names", file.display());
         Some(Choice { app: format!("{module}:{attribute}"), reason })
     })
 }

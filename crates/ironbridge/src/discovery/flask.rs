@@ -1,4 +1,4 @@
-//! Flask, and whatever else keeps its application in a file with a usual name.
+//! Flask, FastAPI, and whatever else keeps its application in a file with a usual name.
 
 use std::path::{Path, PathBuf};
 
@@ -29,14 +29,14 @@ pub(super) fn find(folder: &Path) -> Result<Option<Choice>, DiscoveryError> {
     let in_files = |files: &[&str]| -> Vec<Found> {
         files.iter().filter_map(|file| found(folder, Path::new(file))).collect()
     };
-    // wsgi.py exists for this one purpose, so it wins over the files that it imports from.
-    for files in [&["wsgi.py"][..], &["app.py", "main.py", "application.py"]] {
+    // These exist for this one purpose, so they win over the files that they import from.
+    for files in [&["wsgi.py"][..], &["asgi.py"], &["app.py", "main.py", "application.py"]] {
         if let Some(choice) = choose(in_files(files))? {
             return Ok(Some(choice));
         }
     }
     let packages: Vec<PathBuf> = subfolders(folder).map(PathBuf::from).collect();
-    for file in ["wsgi.py", "__init__.py"] {
+    for file in ["wsgi.py", "asgi.py", "main.py", "__init__.py"] {
         if let Some(choice) =
             choose(packages.iter().filter_map(|package| found(folder, &package.join(file))).collect())?
         {
@@ -68,14 +68,6 @@ fn choose(mut found: Vec<Found>) -> Result<Option<Choice>, DiscoveryError> {
     let imported = |found: &Found| matches!(found.candidate, Candidate::Imported(_));
     if found.iter().any(|found| !imported(found)) {
         found.retain(|found| !imported(found));
-    }
-    let asgi = |found: &Found| match found.candidate {
-        Candidate::Asgi(framework) => Some((found.file.display().to_string(), framework)),
-        _ => None,
-    };
-    if let Some((file, framework)) = found.iter().find_map(asgi) {
-        let text = format!("{file} holds an ASGI application ({framework}); this version serves WSGI");
-        return Err(DiscoveryError::Unclear(text));
     }
     found.sort_by(|left, right| left.file.cmp(&right.file));
     match found.as_slice() {

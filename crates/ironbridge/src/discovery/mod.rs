@@ -220,9 +220,23 @@ mod tests {
     }
 
     #[test]
-    fn asgi_is_named() {
-        let message = found(&[("main.py", "from fastapi import FastAPI\napp = FastAPI()\n")]);
-        assert_eq!(message, "error: main.py holds an ASGI application (FastAPI); this version serves WSGI");
+    fn asgi_applications_are_found_as_well() {
+        let table = [
+            ("main.py", "from fastapi import FastAPI\napi = FastAPI()\n", "main:api"),
+            ("app.py", "import quart\nsite = quart.Quart(__name__)\n", "app:site"),
+            ("asgi.py", "async def application(scope, receive, send):\n    pass\n", "asgi:application"),
+            ("shop/main.py", "app = FastAPI()\n", "shop.main:app"),
+        ];
+        for (file, text, expected) in table {
+            assert_eq!(found(&[(file, text)]), expected, "{file}: {text}");
+        }
+    }
+
+    #[test]
+    fn django_with_an_asgi_application_is_served_as_that() {
+        let settings =
+            "WSGI_APPLICATION = 'shop.wsgi.application'\nASGI_APPLICATION = 'shop.asgi.application'\n";
+        assert_eq!(found(&[("manage.py", MANAGE), ("shop/settings.py", settings)]), "shop.asgi:application");
     }
 
     #[test]

@@ -14,8 +14,6 @@ pub(super) enum Candidate {
     Factory(String),
     /// Imported from elsewhere.
     Imported(String),
-    /// An ASGI application; the framework's name.
-    Asgi(&'static str),
 }
 
 impl Candidate {
@@ -24,7 +22,6 @@ impl Candidate {
         match self {
             Self::Defined(name) | Self::Imported(name) => name.clone(),
             Self::Factory(name) => format!("{name}()"),
-            Self::Asgi(_) => String::new(),
         }
     }
 }
@@ -35,9 +32,8 @@ pub(super) fn candidate(file: &Path) -> Option<Candidate> {
     let lines = top_level(&text);
     let usual = |line: &&str| USUAL.iter().find_map(|name| usual_name(line, name));
     let by_rank = [
-        lines.iter().find_map(|line| asgi(line)),
         lines.iter().find_map(usual).filter(|found| matches!(found, Candidate::Defined(_))),
-        lines.iter().find_map(|line| flask_variable(line)),
+        lines.iter().find_map(|line| framework_variable(line)),
         lines.iter().find_map(|line| factory(line)),
         lines.iter().find_map(usual),
     ];
@@ -64,7 +60,7 @@ pub(super) fn string(text: &str) -> Option<String> {
 
 const USUAL: [&str; 2] = ["application", "app"];
 const FACTORIES: [&str; 2] = ["create_app", "make_app"];
-const ASGI: [&str; 6] = ["FastAPI", "Starlette", "Quart", "Litestar", "BlackSheep", "Sanic"];
+const FRAMEWORKS: [&str; 6] = ["Flask", "FastAPI", "Starlette", "Quart", "Litestar", "Sanic"];
 
 /// Lines that begin in the first column and are not inside a string of several lines.
 fn top_level(text: &str) -> Vec<&str> {
@@ -118,14 +114,9 @@ fn assigned<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     rest.strip_prefix('=').filter(|value| !value.starts_with('=')).map(str::trim_start)
 }
 
-fn flask_variable(line: &str) -> Option<Candidate> {
+fn framework_variable(line: &str) -> Option<Candidate> {
     let (name, class) = constructor(line)?;
-    (class == "Flask").then(|| Candidate::Defined(name.to_owned()))
-}
-
-fn asgi(line: &str) -> Option<Candidate> {
-    let (_, class) = constructor(line)?;
-    ASGI.into_iter().find(|framework| *framework == class).map(Candidate::Asgi)
+    FRAMEWORKS.contains(&class).then(|| Candidate::Defined(name.to_owned()))
 }
 
 /// `name = module.Class(...)` as name and class.
@@ -141,9 +132,10 @@ fn factory(line: &str) -> Option<Candidate> {
     Some(Candidate::Factory(name.to_owned()))
 }
 
-/// What stands between the parentheses of `def name(...)`, to the end of the line if they close later.
+/// What stands between the parentheses of `def name(...)` or `async def name(...)`, to the end of the line if they close later.
 fn parameters<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let rest = line.strip_prefix("def ")?.trim_start().strip_prefix(name)?.trim_start().strip_prefix('(')?;
+    let rest = line.strip_prefix("async ").unwrap_or(line).trim_start();
+    let rest = rest.strip_prefix("def ")?.trim_start().strip_prefix(name)?.trim_start().strip_prefix('(')?;
     Some(rest.rsplit_once(')').map_or(rest, |(inside, _)| inside))
 }
 

@@ -1,0 +1,194 @@
+//! The event loop's thread: from the application's start to its end.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use ironbridge_exchange::Request;
+use pyo3::{Bound, Py, PyAny, PyResult, Python, exceptions::PyException, prelude::*, types::PyDict};
+
+use super::{
+    desk::{Desk, Notice, Waiting},
+    gateway::{Common, Gateway, Style},
+    helm::Helm,
+    lifespan::{Lifespan, LifespanError},
+    scope::ScopeMaker,
+    selector::Selector,
+};
+use crate::{
+    engine::{reactor::TokioReactor, roll::Roll},
+    options::LifespanMode,
+    wsgi::application::traceback,
+};
+
+/// What an event loop runs.
+pub struct Setup {
+    /// The application.
+    pub application: Py<PyAny>,
+    /// How it is called.
+    pub style: Style,
+    /// Where it is mounted; empty, or a path without a slash at its end.
+    pub root_path: String,
+    /// Whether it is told of start and stop.
+    pub lifespan: LifespanMode,
+}
+
+/// A running event loop, with the threads that belong to it.
+pub struct EventLoop {
+    /// The reactor, and who drives it.
+    pub helm: Arc<Helm>,
+    roll: Arc<Roll>,
+    /// Until it starts.
+    setup: Mutex<Option<Setup>>,
+}
+
+impl EventLoop {
+    /// Prepares a loop; nothing runs yet.
+    pub fn new(reactor: TokioReactor, setup: Setup) -> Self {
+        Self { helm: Arc::new(Helm::new(reactor)), roll: Arc::default(), setup: Mutex::new(Some(setup)) }
+    }
+
+    /// Starts the loop's thread and the application; returns when that is ready for requests, or when `is_stopped` says that
+    /// it need not be any more. The caller is detached from Python.
+    ///
+    /// # Errors
+    /// [`LifespanError`].
+    ///
+    /// # Panics
+    /// When the system has no threads to give, or it is started a second time.
+    pub fn start(&self, is_stopped: impl Fn() -> bool) -> Result<(), LifespanError> {
+        let setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let setup = setup.expect("a loop starts once");
+        let (ready, started) = mpsc::channel();
+        let helper = Arc::clone(&self.helm);
+        self.spawn("ironbridge-helper", move || helper.help());
+        let helm = Arc::clone(&self.helm);
+        self.spawn("ironbridge-loop", move || Python::attach(|py| run(py, &helm, setup, &ready)));
+        loop {
+            match started.recv_timeout(LOOK) {
+                Ok(started) => return started,
+                Err(RecvTimeoutError::Timeout) if !is_stopped() => {}
+                Err(RecvTimeoutError::Timeout) => return Err(LifespanError::Stopped),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(LifespanError::Failed("the event loop's thread has died".to_owned()));
+                }
+            }
+        }
+    }
+
+    fn spawn(&self, name: &str, body: impl FnOnce() + Send + 'static) {
+        self.roll.spawn(name.to_owned(), body).expect("the system has threads to give");
+    }
+
+    /// Hands a request to the application.
+    pub fn submit(&self, request: Request) -> Waiting {
+        Desk::submit(request, &self.helm)
+    }
+
+    /// No more requests will come: ends the loop when those that run have ended, and tells the application. Returns how many
+    /// threads still run after `patience`.
+    pub fn stop(&self, patience: Duration) -> usize {
+        self.helm.post(Notice::Stop);
+        self.roll.wait_for_all(patience)
+    }
+
+    /// Cancels what still runs; returns how many threads still run after `patience`.
+    pub fn cut(&self, patience: Duration) -> usize {
+        self.helm.post(Notice::Cut);
+        self.roll.wait_for_all(patience)
+    }
+
+    /// Waits for the threads; returns how many still run after `patience`.
+    pub fn wait(&self, patience: Duration) -> usize {
+        self.roll.wait_for_all(patience)
+    }
+}
+
+/// Ends the helper with the loop, whatever ends that.
+struct Finish<'a>(&'a Helm);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
+type Started = mpsc::Sender<Result<(), LifespanError>>;
+
+fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
+    let _finish = Finish(helm);
+    let prepared = prepare(py, helm, setup);
+    match prepared {
+        Ok((event_loop, lifespan)) => {
+            let _ = ready.send(Ok(()));
+            // What SystemExit and KeyboardInterrupt say is for the task that raised them, which has ended with them.
+            while let Err(error) = event_loop.call_method0("run_forever") {
+                tracing::error!("a task raised out of the event loop\n{}", traceback(py, &error));
+                if error.is_instance_of::<PyException>(py) {
+                    break;
+                }
+            }
+            if let Some(lifespan) = lifespan {
+                lifespan.stop(&event_loop);
+            }
+            if let Err(error) = close(&event_loop) {
+                tracing::warn!(%error, "the event loop did not close cleanly");
+            }
+        }
+        Err(error) => drop(ready.send(Err(error))),
+    }
+}
+
+/// Makes the loop, starts the application on it, and opens the gate for requests.
+fn prepare<'py>(
+    py: Python<'py>,
+    helm: &Arc<Helm>,
+    setup: Setup,
+) -> Result<(Bound<'py, PyAny>, Option<Lifespan>), LifespanError> {
+    let asyncio = py.import("asyncio")?;
+    let selector = Bound::new(py, Selector::new(py, Arc::clone(helm))?)?;
+    let event_loop = asyncio.getattr("SelectorEventLoop")?.call1((&selector,))?;
+    asyncio.call_method1("set_event_loop", (&event_loop,))?;
+    let state = PyDict::new(py);
+    let Setup { application, style, root_path, lifespan: mode } = setup;
+    let lifespan = Lifespan::start(&event_loop, &application, style, &state, mode)?;
+    let shared = lifespan.is_some().then(|| state.unbind());
+    let scopes = ScopeMaker::new(py, &root_path, shared);
+    let common = Common::new(&event_loop, Arc::clone(helm))?;
+    selector.get().open(Gateway::new(py, application, style, common, scopes)?);
+    Ok((event_loop, lifespan))
+}
+
+/// As `asyncio.run()` ends: what is left is cancelled, and generators and the default executor are closed.
+fn close(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = event_loop.py();
+    let asyncio = py.import("asyncio")?;
+    let left: Vec<Py<PyAny>> = asyncio
+        .call_method1("all_tasks", (event_loop,))?
+        .try_iter()?
+        .map(|task| task.map(Bound::unbind))
+        .collect::<PyResult<_>>()?;
+    if !left.is_empty() {
+        for task in &left {
+            task.call_method0(py, "cancel")?;
+        }
+        let keywords = PyDict::new(py);
+        keywords.set_item("return_exceptions", true)?;
+        let tasks = pyo3::types::PyTuple::new(py, &left)?;
+        // gather() needs the loop to be the current one, which it is within a coroutine only on 3.10 and 3.11.
+        let all = asyncio.call_method("gather", tasks, Some(&keywords))?;
+        event_loop.call_method1("run_until_complete", (all,))?;
+    }
+    let generators = event_loop.call_method0("shutdown_asyncgens")?;
+    event_loop.call_method1("run_until_complete", (generators,))?;
+    let executor = event_loop.call_method0("shutdown_default_executor")?;
+    event_loop.call_method1("run_until_complete", (executor,))?;
+    event_loop.call_method0("close").map(drop)
+}
+
+/// Between two looks whether an application that starts is still wanted.
+const LOOK: Duration = Duration::from_millis(50);

@@ -1,0 +1,212 @@
+//! Starts a task for each request, and hears of its end.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use pyo3::{Bound, Py, PyAny, PyResult, Python, prelude::*, types::PyDict};
+
+use super::{
+    awaitable::Awaitable,
+    desk::{Desk, Notice},
+    exchange::{Ended, Exchange},
+    helm::Helm,
+    names::Names,
+    scope::ScopeMaker,
+    starter::Starter,
+};
+
+/// What all requests of one event loop share.
+pub struct Common {
+    /// Strings.
+    pub names: Names,
+    /// An awaitable that is complete, with None.
+    pub nothing: Py<Awaitable>,
+    /// `loop.create_future`
+    pub create_future: Py<PyAny>,
+    /// Requests whose application has not ended, by number.
+    live: Mutex<HashMap<u64, Live, foldhash::fast::RandomState>>,
+    event_loop: Py<PyAny>,
+    helm: Arc<Helm>,
+    /// No more requests will come.
+    stopping: AtomicBool,
+    running: AtomicUsize,
+}
+
+struct Live {
+    exchange: Py<Exchange>,
+    /// asyncio itself holds tasks only weakly.
+    task: Py<PyAny>,
+}
+
+/// How the application is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// `await application(scope, receive, send)`
+    Single,
+    /// `await application(scope)(receive, send)`, ASGI 2.
+    Double,
+}
+
+/// One application on one event loop.
+pub struct Gateway {
+    application: Py<PyAny>,
+    style: Style,
+    common: Arc<Common>,
+    scopes: ScopeMaker,
+    starter: Starter,
+    /// Copied for each request.
+    context: Py<PyAny>,
+}
+
+impl Common {
+    /// For one event loop.
+    ///
+    /// # Errors
+    /// Python's.
+    pub fn new(event_loop: &Bound<'_, PyAny>, helm: Arc<Helm>) -> PyResult<Arc<Self>> {
+        Ok(Arc::new(Self {
+            names: Names::new(event_loop.py()),
+            nothing: Py::new(event_loop.py(), Awaitable::nothing())?,
+            create_future: event_loop.getattr("create_future")?.unbind(),
+            live: Mutex::default(),
+            event_loop: event_loop.clone().unbind(),
+            helm,
+            stopping: AtomicBool::new(false),
+            running: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Requests whose application has not ended.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// A task that was waited for has ended.
+    pub fn forget(&self, py: Python<'_>, id: u64) {
+        let gone = self.live().remove(&id);
+        if gone.is_some() {
+            self.running.fetch_sub(1, Ordering::Relaxed);
+            self.stop_when_idle(py);
+        }
+    }
+
+    fn remember(&self, id: u64, live: Live) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        self.live().insert(id, live);
+    }
+
+    fn stop_when_idle(&self, py: Python<'_>) {
+        if self.stopping.load(Ordering::Relaxed)
+            && self.running() == 0
+            && let Err(error) = self.event_loop.call_method0(py, "stop")
+        {
+            tracing::error!(%error, "the event loop cannot be stopped");
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<u64, Live, foldhash::fast::RandomState>> {
+        // No Python code runs under this lock.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gateway {
+    /// Prepares `application`. `scopes` makes what it is called with.
+    ///
+    /// # Errors
+    /// Python's.
+    pub fn new(
+        py: Python<'_>,
+        application: Py<PyAny>,
+        style: Style,
+        common: Arc<Common>,
+        scopes: ScopeMaker,
+    ) -> PyResult<Self> {
+        let context = py.import("contextvars")?.call_method0("copy_context")?.unbind();
+        let starter = Starter::new(common.event_loop.bind(py))?;
+        Ok(Self { application, style, common, scopes, starter, context })
+    }
+
+    /// Sees to every notice that waits.
+    ///
+    /// # Errors
+    /// Python's, where not even a task can be made.
+    pub fn work(&self, py: Python<'_>) -> PyResult<()> {
+        // What is posted meanwhile waits for the next turn, so that I/O is not kept waiting.
+        for _ in 0..MOST_AT_ONCE {
+            match self.common.helm.take_notice() {
+                Some(Notice::Request(desk)) => self.start(py, &desk)?,
+                Some(Notice::Changed(desk)) => {
+                    let found = self.common.live().get(&desk.id).map(|live| live.exchange.clone_ref(py));
+                    match found {
+                        Some(exchange) => exchange.get().look(py)?,
+                        None => desk.begin_look(),
+                    }
+                }
+                Some(Notice::Stop) => {
+                    self.common.stopping.store(true, Ordering::Relaxed);
+                    self.common.stop_when_idle(py);
+                }
+                Some(Notice::Cut) => self.cancel_all(py)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, py: Python<'_>, desk: &Arc<Desk>) -> PyResult<()> {
+        let Some(request) = desk.take_request() else { return Ok(()) };
+        let scope = self.scopes.make(py, &self.common.names, &request)?;
+        let exchange = Bound::new(py, Exchange::new(Arc::clone(desk), Arc::clone(&self.common), request))?;
+        let task = match self.begin(&scope, &exchange) {
+            Ok(task) => task,
+            Err(error) => {
+                exchange.get().finish(py, Some(Ended::Raised(error)));
+                return Ok(());
+            }
+        };
+        let names = &self.common.names;
+        let ended = exchange.getattr(&names.ended)?;
+        if task.call_method0(&names.done)?.is_truthy()? {
+            ended.call1((task,))?;
+            return Ok(());
+        }
+        self.common
+            .remember(desk.id, Live { exchange: exchange.clone().unbind(), task: task.clone().unbind() });
+        task.call_method1(&names.add_done_callback, (ended,))?;
+        Ok(())
+    }
+
+    /// Calls the application and makes a task of its coroutine.
+    fn begin<'py>(
+        &self,
+        scope: &Bound<'py, PyDict>,
+        exchange: &Bound<'py, Exchange>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, names) = (scope.py(), &self.common.names);
+        let (receive, send) = (exchange.getattr(&names.receive)?, exchange.getattr(&names.send)?);
+        let application = self.application.bind(py);
+        let coroutine = match self.style {
+            Style::Single => application.call1((scope, receive, send))?,
+            Style::Double => application.call1((scope,))?.call1((receive, send))?,
+        };
+        let context = self.context.bind(py).call_method0(&names.copy)?;
+        self.starter.start(&coroutine, &context)
+    }
+
+    fn cancel_all(&self, py: Python<'_>) -> PyResult<()> {
+        let tasks: Vec<_> = self.common.live().values().map(|live| live.task.clone_ref(py)).collect();
+        for task in tasks {
+            task.call_method0(py, &self.common.names.cancel)?;
+        }
+        Ok(())
+    }
+}
+
+/// Notices that are seen to before I/O has its turn again.
+const MOST_AT_ONCE: usize = 64;

@@ -1,0 +1,20 @@
+//! ASGI: an asyncio event loop whose selector drives the reactor, and an application's `scope`, `receive` and `send`.
+//!
+//! A request's way through here: its connection's task leaves it on a [`desk`] and waits; the [`selector`], in which asyncio
+//! waits, has the [`gateway`] make a task of it ([`starter`]), with a [`scope`] and an [`exchange`], whose `receive` and `send` move the
+//! body in and the response ([`outgoing`]) out. [`helm`] says who drives the reactor; [`event_loop`] puts it together;
+//! [`lifespan`] tells the application of start and stop.
+
+pub mod awaitable;
+pub mod desk;
+pub mod event_loop;
+pub mod exchange;
+pub mod gateway;
+pub mod helm;
+pub mod lifespan;
+pub mod names;
+pub mod outgoing;
+pub mod scope;
+pub mod selector;
+pub mod starter;
+mod sys;

@@ -1,0 +1,313 @@
+//! How far an ASGI response has come: waiting, started, streaming, over. One transition function an event, no Python.
+
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use ironbridge_exchange::{
+    Response, ResponseBody,
+    pipe::{self, PipeError, Sender},
+};
+
+use crate::wsgi::heading::Heading;
+
+/// A response in the making (ASGI "HTTP & WebSocket": "Response Start", "Response Body").
+#[derive(Debug)]
+pub struct Outgoing {
+    is_head: bool,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nothing has been sent.
+    Waiting,
+    /// `http.response.start` has come. The head leaves with the first part of the body.
+    Started(Heading),
+    /// The head is out. `owed`: bytes that Content-Length promises and that have not come yet.
+    Streaming { body: Sender, owed: Option<u64> },
+    /// The head is out, and nobody wants the body: in answer to HEAD, with 204 and with 304.
+    Bodyless,
+    /// The response is complete, or broken off.
+    Over,
+}
+
+/// Why an event cannot be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// A second start.
+    #[error("unexpected event 'http.response.start': the response has started already")]
+    StartedTwice,
+    /// A body without a start.
+    #[error("unexpected event 'http.response.body': 'http.response.start' must come first")]
+    NotStarted,
+    /// Anything behind the end.
+    #[error("unexpected event {0:?}: the response is complete already")]
+    Over(&'static str),
+    /// More came than was promised.
+    #[error("the body is longer than its Content-Length")]
+    TooLong,
+    /// Less came than was promised.
+    #[error("the body is shorter than its Content-Length: {0} bytes are missing")]
+    TooShort(u64),
+    /// Nobody is there to take it.
+    #[error("the client has left")]
+    ClientLeft,
+}
+
+/// What an event makes: a response to hand over, and whom to wake.
+type Sent = (Option<Response>, Option<Waker>);
+
+impl Outgoing {
+    /// Nothing has been sent. `is_head`: the answer is one to HEAD.
+    pub fn new(is_head: bool) -> Self {
+        Self { is_head, stage: Stage::Waiting }
+    }
+
+    /// `http.response.start`.
+    ///
+    /// # Errors
+    /// [`SendError::StartedTwice`], [`SendError::Over`].
+    pub fn start(&mut self, heading: Heading) -> Result<(), SendError> {
+        match self.stage {
+            Stage::Waiting => self.stage = Stage::Started(heading),
+            Stage::Over => return Err(SendError::Over("http.response.start")),
+            _ => return Err(SendError::StartedTwice),
+        }
+        Ok(())
+    }
+
+    /// `http.response.body`.
+    ///
+    /// # Errors
+    /// [`SendError`]. Before the head is out, the response can still become another one.
+    pub fn body(&mut self, chunk: Bytes, more: bool) -> Result<Sent, SendError> {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Waiting => {
+                self.stage = Stage::Waiting;
+                Err(SendError::NotStarted)
+            }
+            Stage::Started(heading) if self.is_head || heading.forbids_body() => {
+                self.stage = if more { Stage::Bodyless } else { Stage::Over };
+                Ok((Some(self.bodyless(heading, &chunk, more)), None))
+            }
+            Stage::Started(heading) if more => Ok(self.begin(heading, chunk)?),
+            Stage::Started(heading) => self.whole(heading, chunk).map(|response| (Some(response), None)),
+            Stage::Streaming { body, owed } => self.go_on(body, owed, chunk, more).map(|waker| (None, waker)),
+            Stage::Bodyless => {
+                self.stage = if more { Stage::Bodyless } else { Stage::Over };
+                Ok((None, None))
+            }
+            Stage::Over => Err(SendError::Over("http.response.body")),
+        }
+    }
+
+    /// Whether the head is out.
+    pub fn is_begun(&self) -> bool {
+        matches!(self.stage, Stage::Streaming { .. } | Stage::Bodyless | Stage::Over)
+    }
+
+    /// Whether nothing can follow.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// For messages: "has not started".
+    pub fn name(&self) -> &'static str {
+        match self.stage {
+            Stage::Waiting => "has not started",
+            Stage::Started(_) => "has started",
+            Stage::Streaming { .. } | Stage::Bodyless => "is being sent",
+            Stage::Over => "is complete",
+        }
+    }
+
+    /// Whether so much waits for the client that the application should wait too.
+    pub fn is_full(&self) -> bool {
+        matches!(&self.stage, Stage::Streaming { body, .. } if !body.has_room())
+    }
+
+    /// Ready when there is room.
+    ///
+    /// # Errors
+    /// [`PipeError::Closed`] when the client has left.
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), PipeError>> {
+        match &self.stage {
+            Stage::Streaming { body, .. } => body.poll_ready(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Ready when the client is found gone while the body is being sent.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.stage {
+            Stage::Streaming { body, .. } => body.poll_closed(cx),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Breaks the response off, so that the client notices. Returns whom to wake.
+    pub fn abort(&mut self) -> Option<Waker> {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Streaming { body, .. } => body.fail(PipeError::Closed),
+            _ => None,
+        }
+    }
+
+    fn bodyless(&self, mut heading: Heading, chunk: &Bytes, more: bool) -> Response {
+        // Nothing in answer to HEAD does not tell how much GET would bring (RFC 9110 section 9.3.2).
+        if !more && !chunk.is_empty() && !heading.forbids_body() {
+            heading.promise(chunk.len() as u64);
+        }
+        Response { head: heading.build(), body: ResponseBody::Empty }
+    }
+
+    fn whole(&mut self, mut heading: Heading, chunk: Bytes) -> Result<Response, SendError> {
+        let length = chunk.len() as u64;
+        heading.promise(length);
+        if let Err(error) = settle(heading.content_length(), length, true) {
+            // The head has not left: the client gets a whole response that says that the server failed.
+            self.stage = Stage::Waiting;
+            return Err(error);
+        }
+        Ok(Response { head: heading.build(), body: ResponseBody::Bytes(chunk) })
+    }
+
+    fn begin(&mut self, heading: Heading, chunk: Bytes) -> Result<Sent, SendError> {
+        let owed = settle(heading.content_length(), chunk.len() as u64, false).inspect_err(|_| {
+            self.stage = Stage::Waiting;
+        })?;
+        let (body, receiver) = pipe::pipe(WINDOW);
+        // The receiver is ours still, so the push cannot fail and wakes nobody.
+        let _ = body.push(chunk);
+        self.stage = Stage::Streaming { body, owed };
+        Ok((Some(Response { head: heading.build(), body: ResponseBody::Stream(receiver) }), None))
+    }
+
+    fn go_on(
+        &mut self,
+        body: Sender,
+        owed: Option<u64>,
+        chunk: Bytes,
+        more: bool,
+    ) -> Result<Option<Waker>, SendError> {
+        // A failure drops the sender, which breaks the response off.
+        let owed = settle(owed, chunk.len() as u64, !more)?;
+        let pushed = body.push(chunk);
+        if more {
+            let waker = pushed.map_err(|_| SendError::ClientLeft)?;
+            self.stage = Stage::Streaming { body, owed };
+            return Ok(waker);
+        }
+        let finished = body.finish();
+        match pushed {
+            Ok(waker) => Ok(waker.or(finished)),
+            // All that was promised may have gone out before the client left.
+            Err(_) => Err(SendError::ClientLeft),
+        }
+    }
+}
+
+/// What is owed after `length` bytes; at the end that must be nothing.
+fn settle(owed: Option<u64>, length: u64, at_end: bool) -> Result<Option<u64>, SendError> {
+    let Some(owed) = owed else { return Ok(None) };
+    match owed.checked_sub(length).ok_or(SendError::TooLong)? {
+        left @ 1.. if at_end => Err(SendError::TooShort(left)),
+        left => Ok(Some(left)),
+    }
+}
+
+/// Bytes of a streamed response that may wait for the client.
+const WINDOW: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heading(status: u16, length: Option<&str>) -> Heading {
+        let mut heading = Heading::of_status(status, 0).unwrap();
+        if let Some(length) = length {
+            heading.push(b"content-length", length.as_bytes()).unwrap();
+        }
+        heading
+    }
+
+    fn bytes(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    fn started(length: Option<&str>) -> Outgoing {
+        let mut outgoing = Outgoing::new(false);
+        outgoing.start(heading(200, length)).unwrap();
+        outgoing
+    }
+
+    #[test]
+    fn a_body_in_one_makes_a_whole_response_with_its_length() {
+        let mut outgoing = started(None);
+        let (response, _) = outgoing.body(bytes("hello"), false).unwrap();
+        let response = response.unwrap();
+        assert_eq!(response.head.content_length, Some(5));
+        assert!(matches!(response.body, ResponseBody::Bytes(body) if body == "hello"));
+        assert!(outgoing.is_over());
+    }
+
+    #[test]
+    fn events_in_the_wrong_order_are_refused_and_change_nothing() {
+        let mut outgoing = Outgoing::new(false);
+        assert_eq!(outgoing.body(bytes("x"), false).err(), Some(SendError::NotStarted));
+        outgoing.start(heading(200, None)).unwrap();
+        assert_eq!(outgoing.start(heading(200, None)).err(), Some(SendError::StartedTwice));
+        let _response = outgoing.body(bytes("x"), true).unwrap();
+        assert_eq!(outgoing.start(heading(200, None)).err(), Some(SendError::StartedTwice));
+        outgoing.body(bytes("x"), false).unwrap();
+        assert_eq!(outgoing.body(bytes("x"), false).err(), Some(SendError::Over("http.response.body")));
+        assert_eq!(outgoing.start(heading(200, None)).err(), Some(SendError::Over("http.response.start")));
+    }
+
+    #[test]
+    fn content_length_is_held_against_the_body() {
+        assert_eq!(started(Some("3")).body(bytes("four"), false).err(), Some(SendError::TooLong));
+        assert_eq!(started(Some("5")).body(bytes("four"), false).err(), Some(SendError::TooShort(1)));
+        let mut streamed = started(Some("5"));
+        let _response = streamed.body(bytes("four"), true).unwrap();
+        assert_eq!(streamed.body(bytes("xx"), true).err(), Some(SendError::TooLong));
+        let mut streamed = started(Some("5"));
+        let _response = streamed.body(bytes("four"), true).unwrap();
+        assert_eq!(streamed.body(bytes(""), false).err(), Some(SendError::TooShort(1)));
+        let mut streamed = started(Some("5"));
+        let _response = streamed.body(bytes("four"), true).unwrap();
+        assert!(streamed.body(bytes("x"), false).is_ok() && streamed.is_over());
+    }
+
+    #[test]
+    fn a_failure_before_the_head_is_out_leaves_room_for_another_response() {
+        let mut outgoing = started(Some("3"));
+        outgoing.body(bytes("four"), false).unwrap_err();
+        assert!(!outgoing.is_begun() && outgoing.start(heading(500, None)).is_ok());
+    }
+
+    #[test]
+    fn answers_without_a_body_take_what_the_application_gives_and_send_nothing() {
+        for (is_head, status) in [(true, 200), (false, 204), (false, 304)] {
+            let mut outgoing = Outgoing::new(is_head);
+            outgoing.start(heading(status, Some("7"))).unwrap();
+            let (response, _) = outgoing.body(bytes("x"), true).unwrap();
+            let response = response.unwrap();
+            assert!(matches!(response.body, ResponseBody::Empty));
+            assert_eq!(response.head.content_length, Some(7));
+            assert!(outgoing.body(bytes("much more than that"), true).unwrap().0.is_none());
+            assert!(outgoing.body(bytes(""), false).is_ok() && outgoing.is_over());
+        }
+    }
+
+    #[test]
+    fn a_client_that_leaves_is_noticed() {
+        let mut outgoing = started(None);
+        let (response, _) = outgoing.body(bytes("x"), true).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outgoing.poll_closed(&mut cx).is_pending());
+        drop(response);
+        assert!(outgoing.poll_closed(&mut cx).is_ready());
+        assert_eq!(outgoing.body(bytes("x"), true).err(), Some(SendError::ClientLeft));
+    }
+}

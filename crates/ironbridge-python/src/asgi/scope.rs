@@ -1,0 +1,202 @@
+//! The scope of an HTTP request (ASGI "HTTP & WebSocket": "HTTP Connection Scope").
+
+use std::{collections::HashMap, sync::RwLock};
+
+use ironbridge_exchange::{
+    Peer, Request, RequestHead, Version,
+    peer::Address,
+    target::{authority, path_and_query},
+};
+use pyo3::{
+    Bound, Py, PyResult, Python,
+    prelude::*,
+    types::{PyBytes, PyDict, PyList, PyString, PyTuple},
+};
+
+use super::names::Names;
+use crate::wsgi::mount::percent_decode;
+
+/// Makes scopes.
+pub struct ScopeMaker {
+    root_path: Vec<u8>,
+    spec_version: Py<PyString>,
+    version: Py<PyString>,
+    /// What the application put into `state` while it started.
+    state: Option<Py<PyDict>>,
+    header_names: HeaderNames,
+}
+
+/// The facts of one connection.
+struct Ends {
+    client: Option<Py<PyTuple>>,
+    server: Option<Py<PyTuple>>,
+}
+
+/// The header lines of a block that has come again.
+struct RepeatedHeaders(Py<PyTuple>);
+
+impl ScopeMaker {
+    /// Scopes of an application at `root_path`, which is empty or starts with a slash and does not end with one.
+    pub fn new(py: Python<'_>, root_path: &str, state: Option<Py<PyDict>>) -> Self {
+        Self {
+            root_path: root_path.as_bytes().to_vec(),
+            spec_version: PyString::intern(py, HTTP_SPEC_VERSION).unbind(),
+            version: PyString::intern(py, ASGI_VERSION).unbind(),
+            state,
+            header_names: HeaderNames::default(),
+        }
+    }
+
+    /// The scope of one request. Every dict in it is its own.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn make<'py>(
+        &self,
+        py: Python<'py>,
+        names: &Names,
+        request: &Request,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let head = &*request.head;
+        let scope = PyDict::new(py);
+        scope.set_item(&names.type_, &names.http)?;
+        scope.set_item(&names.asgi, self.asgi(py, names)?)?;
+        let version = match head.version {
+            Version::Http10 => &names.v10,
+            Version::Http11 => &names.v11,
+            Version::Http2 => &names.v2,
+        };
+        scope.set_item(&names.http_version, version)?;
+        scope.set_item(&names.method, names.method(py, &head.method)?)?;
+        scope.set_item(&names.scheme, if request.peer.secure { &names.https } else { &names.http })?;
+        self.put_target(&scope, names, head)?;
+        scope.set_item(&names.headers, self.headers(py, head)?)?;
+        self.put_ends(&scope, names, &request.peer)?;
+        if let Some(state) = &self.state {
+            scope.set_item(&names.state, state.bind(py).copy()?)?;
+        }
+        scope.set_item(&names.extensions, PyDict::new(py))?;
+        Ok(scope)
+    }
+
+    /// The versions that the server speaks.
+    fn asgi<'py>(&self, py: Python<'py>, names: &Names) -> PyResult<Bound<'py, PyDict>> {
+        let asgi = PyDict::new(py);
+        asgi.set_item(&names.version, &self.version)?;
+        asgi.set_item(&names.spec_version, &self.spec_version)?;
+        Ok(asgi)
+    }
+
+    fn put_target(&self, scope: &Bound<'_, PyDict>, names: &Names, head: &RequestHead) -> PyResult<()> {
+        let py = scope.py();
+        let (raw_path, query) = path_and_query(&head.target);
+        let path = percent_decode(raw_path);
+        scope.set_item(&names.query_string, PyBytes::new(py, query.unwrap_or_default()))?;
+        scope.set_item(&names.root_path, String::from_utf8_lossy(&self.root_path))?;
+        if self.covers(&path) {
+            scope.set_item(&names.path, String::from_utf8_lossy(&path))?;
+            scope.set_item(&names.raw_path, PyBytes::new(py, raw_path))
+        } else {
+            // A proxy has taken the root off; the application is to see the whole path.
+            let whole = [&self.root_path, &*path].concat();
+            scope.set_item(&names.path, String::from_utf8_lossy(&whole))?;
+            scope.set_item(&names.raw_path, PyBytes::new(py, &[&self.root_path, raw_path].concat()))
+        }
+    }
+
+    fn covers(&self, path: &[u8]) -> bool {
+        self.root_path.is_empty()
+            || path == b"*"
+            || path
+                .strip_prefix(&*self.root_path)
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    }
+
+    /// Name and value of every line, in the order in which they came; names in lower case.
+    fn headers<'py>(&self, py: Python<'py>, head: &RequestHead) -> PyResult<Bound<'py, PyList>> {
+        if head.fields.is_repeated() && head.target.starts_with(b"/") {
+            let kept = head.fields.kept();
+            if kept.get::<RepeatedHeaders>().is_none() {
+                kept.keep(RepeatedHeaders(self.make_headers(py, head)?.to_tuple().unbind()));
+            }
+            if let Some(RepeatedHeaders(lines)) = kept.get() {
+                return Ok(lines.bind(py).to_list());
+            }
+        }
+        self.make_headers(py, head)
+    }
+
+    fn make_headers<'py>(&self, py: Python<'py>, head: &RequestHead) -> PyResult<Bound<'py, PyList>> {
+        let lines = PyList::empty(py);
+        for (name, value) in head.fields.iter() {
+            let name = self.header_names.get(py, name);
+            // The authority of an absolute target overrides Host (RFC 9112 section 3.2.2).
+            let value = match authority(&head.target) {
+                Some(authority) if name.as_bytes(py) == b"host" => authority,
+                _ => value,
+            };
+            lines.append((name, PyBytes::new(py, value)))?;
+        }
+        Ok(lines)
+    }
+
+    fn put_ends(&self, scope: &Bound<'_, PyDict>, names: &Names, peer: &Peer) -> PyResult<()> {
+        let py = scope.py();
+        if peer.kept.get::<Ends>().is_none() {
+            peer.kept.keep(Ends { client: client(py, &peer.remote)?, server: server(py, &peer.local)? });
+        }
+        let ends = peer.kept.get::<Ends>();
+        scope.set_item(&names.client, ends.and_then(|ends| ends.client.as_ref()))?;
+        scope.set_item(&names.server, ends.and_then(|ends| ends.server.as_ref()))
+    }
+}
+
+fn client(py: Python<'_>, address: &Address) -> PyResult<Option<Py<PyTuple>>> {
+    match address {
+        Address::Tcp(tcp) => {
+            Ok(Some((tcp.ip().to_canonical().to_string(), tcp.port()).into_pyobject(py)?.unbind()))
+        }
+        Address::Unix(_) => Ok(None),
+    }
+}
+
+/// A unix socket stands as its path, without a port.
+fn server(py: Python<'_>, address: &Address) -> PyResult<Option<Py<PyTuple>>> {
+    match address {
+        Address::Unix(Some(path)) => {
+            Ok(Some((path.to_string_lossy().into_owned(), py.None()).into_pyobject(py)?.unbind()))
+        }
+        tcp => client(py, tcp),
+    }
+}
+
+/// Remembers the names of headers as ASGI spells them.
+#[derive(Default)]
+struct HeaderNames {
+    known: RwLock<HashMap<Box<[u8]>, Py<PyBytes>, foldhash::fast::RandomState>>,
+}
+
+impl HeaderNames {
+    fn get(&self, py: Python<'_>, name: &[u8]) -> Py<PyBytes> {
+        let known = self.known.read().expect("no code panics under this lock");
+        if let Some(found) = known.get(name) {
+            return found.clone_ref(py);
+        }
+        // Clients choose the names: what they choose must not grow without bound.
+        let keep = name.len() <= LONGEST && known.len() < MOST;
+        drop(known);
+        let made = PyBytes::new(py, &name.to_ascii_lowercase()).unbind();
+        if keep {
+            let mut known = self.known.write().expect("no code panics under this lock");
+            known.insert(name.into(), made.clone_ref(py));
+        }
+        made
+    }
+}
+
+/// The version of ASGI itself.
+pub const ASGI_VERSION: &str = "3.0";
+/// The version of "HTTP & WebSocket" that is spoken.
+const HTTP_SPEC_VERSION: &str = "2.5";
+const MOST: usize = 1024;
+const LONGEST: usize = 64;

@@ -1,0 +1,150 @@
+//! The selector of the event loop: waiting for files is driving the reactor.
+//!
+//! asyncio waits in `selector.select(timeout)`. Ours drives the worker's reactor meanwhile, so that connections and event loop
+//! live on one thread. What asyncio itself waits for (the sockets of other libraries, pipes of subprocesses, its own wake-up
+//! socket) stays in a selector of Python's, whose descriptor the reactor watches as one of its files.
+
+use std::{
+    future::Future,
+    os::fd::OwnedFd,
+    pin::pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use pyo3::{Bound, Py, PyAny, PyResult, Python, prelude::*, types::PyTuple};
+use tokio::{io::unix::AsyncFd, time::sleep};
+
+use super::{gateway::Gateway, helm::Helm, sys::watch};
+use crate::wsgi::ffi::borrow_fd;
+
+/// A `selectors.BaseSelector`.
+#[pyclass(frozen, module = "ironbridge._native", name = "Selector")]
+pub struct Selector {
+    helm: Arc<Helm>,
+    inner: Py<PyAny>,
+    /// The inner selector's descriptor once more.
+    watched: AsyncFd<OwnedFd>,
+    gateway: OnceLock<Gateway>,
+}
+
+/// How long `select()` may wait.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    None,
+    For(Duration),
+    Endless,
+}
+
+impl Selector {
+    /// A selector that drives `helm`'s reactor.
+    ///
+    /// # Errors
+    /// The system's, when it has no descriptors left.
+    pub fn new(py: Python<'_>, helm: Arc<Helm>) -> PyResult<Self> {
+        let inner = py.import("selectors")?.getattr("DefaultSelector")?.call0()?;
+        let fd = borrow_fd(&inner, inner.call_method0("fileno")?.extract()?).try_clone_to_owned()?;
+        let watched = {
+            let _context = helm.reactor.enter();
+            watch(fd)?
+        };
+        Ok(Self { helm, inner: inner.unbind(), watched, gateway: OnceLock::new() })
+    }
+
+    /// From now on requests are served.
+    pub fn open(&self, gateway: Gateway) {
+        let _ = self.gateway.set(gateway);
+    }
+
+    /// Drives the reactor until there is something for Python to do, or patience ends.
+    fn drive(&self, patience: Patience) {
+        let mut sleep = pin!(match patience {
+            Patience::For(time) => Some({
+                let _context = self.helm.reactor.enter();
+                sleep(time)
+            }),
+            _ => None,
+        });
+        let mut has_turned = false;
+        self.helm.drive(|cx| {
+            let is_due = matches!(patience, Patience::None)
+                || self.helm.has_notices()
+                || self.watched.poll_read_ready(cx).is_ready()
+                || sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
+            if !is_due {
+                has_turned = true;
+                return Poll::Pending;
+            }
+            // I/O has its turn whatever else there is to do.
+            if std::mem::replace(&mut has_turned, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+    }
+
+    /// What of asyncio's own files is ready.
+    fn ready_files<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let mut context = Context::from_waker(Waker::noop());
+        match self.watched.poll_read_ready(&mut context) {
+            Poll::Ready(Ok(mut guard)) => {
+                let files = self.inner.bind(py).call_method1(pyo3::intern!(py, "select"), (0,))?;
+                // Readiness is told once: only when nothing is left may it be waited for again.
+                if files.len()? == 0 {
+                    guard.clear_ready();
+                }
+                Ok(files)
+            }
+            _ => Ok(pyo3::types::PyList::empty(py).into_any()),
+        }
+    }
+}
+
+#[pymethods]
+impl Selector {
+    /// Waits for files, and serves requests meanwhile.
+    #[pyo3(signature = (timeout=None))]
+    fn select<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let patience = match timeout {
+            None => Patience::Endless,
+            Some(seconds) if seconds <= 0.0 => Patience::None,
+            Some(seconds) => Patience::For(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST)),
+        };
+        py.detach(|| self.drive(patience));
+        if let Some(gateway) = self.gateway.get() {
+            gateway.work(py)?;
+        }
+        self.ready_files(py)
+    }
+
+    #[pyo3(signature = (*arguments))]
+    fn register<'py>(&self, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        self.inner.bind(arguments.py()).call_method1("register", arguments)
+    }
+
+    #[pyo3(signature = (*arguments))]
+    fn modify<'py>(&self, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        self.inner.bind(arguments.py()).call_method1("modify", arguments)
+    }
+
+    fn unregister<'py>(&self, file: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.inner.bind(file.py()).call_method1("unregister", (file,))
+    }
+
+    fn get_key<'py>(&self, file: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.inner.bind(file.py()).call_method1("get_key", (file,))
+    }
+
+    fn get_map<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.inner.bind(py).call_method0("get_map")
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.inner.call_method0(py, "close").map(drop)
+    }
+}
+
+/// As long as it gets; the loop comes back and waits on.
+const LONGEST: Duration = Duration::from_secs(3600);

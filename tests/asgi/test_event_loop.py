@@ -1,0 +1,179 @@
+"""The event loop: a plain asyncio loop, as far as an application can see, whose waiting serves connections."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from conftest import ServeAsgi
+from raw_client import get
+from wsgi_site import Site
+
+
+def test_tasks_timeouts_threads_subprocesses_and_contexts_work(asgi_site: Site) -> None:
+    for _ in range(3):
+        assert asgi_site.json("loop_facts") == {
+            "is a task": True,
+            "context before": "nothing",
+            "context after": True,
+            "gathered": [0, 1, 2, 3, 4],
+            "from a thread": 17,
+            "called": "called",
+            "subprocess": "out\n",
+        }
+
+
+def test_the_application_s_own_sockets_work(asgi_site: Site) -> None:
+    for _ in range(20):
+        assert asgi_site.get("over_a_socket").body == b"hello"
+
+
+def test_a_blocked_loop_stops_no_io(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("blocking", seconds=1.5)))
+    connection.head()
+    # It is on the wire although the loop that sent it is blocked.
+    assert connection.read_chunk() == b"part"
+    begin = time.monotonic()
+    other = asgi_site.connect()
+    other.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert other.response().status == 400
+    assert time.monotonic() - begin < 0.5
+    assert (connection.read_chunk(), connection.read_chunk()) == (b" end", b"")
+
+
+def test_work_behind_a_response_is_waited_for(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi()
+    assert site.get("background", seconds=0.7).body == b"hello"
+    assert site.server.stop() == 0
+    assert f"background done {site.key}" in site.server.log()
+
+
+def test_the_grace_period_ends_work_behind_a_response(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi("--graceful-timeout=0.5")
+    assert site.get("background", seconds=60).body == b"hello"
+    begin = time.monotonic()
+    assert site.server.stop() == 0
+    assert time.monotonic() - begin < 10
+    assert f"background done {site.key}" not in site.server.log()
+    assert "told of the shutdown" in site.server.log()
+
+
+def test_the_application_is_told_of_the_shutdown_after_the_last_response(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi()
+    connection = site.connect()
+    connection.send(get(site.target("slept", seconds=1)))
+    time.sleep(0.2)
+    assert site.server.stop() == 0
+    assert connection.response().body == b"slept"
+    assert site.server.log().count("told of the shutdown") == 1
+
+
+def test_the_start_says_what_the_application_was_taken_for(asgi_site: Site, http_site: Site) -> None:
+    asgi_site.server.wait_log("an application that speaks ASGI$")
+    http_site.server.wait_log("an application that speaks WSGI$")
+
+
+def test_an_older_application_is_served_as_well(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi(
+        code=ANSWER + "def app(scope):\n  async def run(receive, send):\n    await answer(send)\n  return run\n"
+    )
+    assert site.get("x").body == b"served"
+    site.server.wait_log("an application that speaks ASGI 2$")
+
+
+def test_system_exit_costs_one_request(serve_asgi: ServeAsgi) -> None:
+    code = "import asyncio, sys\n" + ANSWER + EXITING
+    site = serve_asgi(code=code)
+    for path in ("at-once", "later"):
+        assert site.fetch(get(f"/{path}")).status == 500
+        assert site.fetch(get("/fine")).body == b"served"
+
+
+def test_a_start_that_hangs_can_be_interrupted(serve_asgi: ServeAsgi) -> None:
+    server = serve_asgi.failing(code="import asyncio, sys\n" + HANGING)
+    server.wait_log("starting")
+    assert server.stop() == 0
+    assert "listening" not in server.log()
+
+
+def test_a_task_factory_is_honoured(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi(code="import asyncio\n" + ANSWER + FACTORY)
+    assert site.get("x").body == b"made by the factory"
+
+
+EXITING = """
+async def app(scope, receive, send):
+  assert scope["type"] == "http"
+  if scope["path"] == "/later":
+    await asyncio.sleep(0.01)
+  if scope["path"] != "/fine":
+    sys.exit(3)
+  await answer(send)
+"""
+HANGING = """
+async def app(scope, receive, send):
+  print("starting", file=sys.stderr, flush=True)
+  await asyncio.sleep(60)
+"""
+FACTORY = """
+made = []
+
+def factory(loop, coro, **options):
+  made.append(coro)
+  return asyncio.Task(coro, loop=loop, **options)
+
+async def app(scope, receive, send):
+  if scope["type"] == "lifespan":
+    await receive()
+    asyncio.get_running_loop().set_task_factory(factory)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    return await send({"type": "lifespan.shutdown.complete"})
+  body = b"made by the factory" if len(made) == 1 else b"made elsewhere"
+  await send({"type": "http.response.start", "status": 200})
+  await send({"type": "http.response.body", "body": body})
+"""
+LIFESPANS = {
+    "silent": ("async def app(scope, receive, send):\n  assert scope['type'] == 'http'\n" + "  await answer(send)\n"),
+    "absent": ("async def app(scope, receive, send):\n  if scope['type'] == 'http':\n    await answer(send)\n"),
+}
+ANSWER = """
+async def answer(send):
+  await send({"type": "http.response.start", "status": 200})
+  await send({"type": "http.response.body", "body": b"served"})
+"""
+FAILING = """
+async def app(scope, receive, send):
+  await receive()
+  await send({"type": "lifespan.startup.failed", "message": "no database today"})
+"""
+
+
+@pytest.mark.parametrize("kind", LIFESPANS)
+def test_an_application_without_lifespan_is_served(serve_asgi: ServeAsgi, kind: str) -> None:
+    site = serve_asgi(code=ANSWER + LIFESPANS[kind])
+    assert site.get("x").body == b"served"
+    assert "Traceback" not in site.server.log()
+
+
+def test_lifespan_can_be_switched_off(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi("--lifespan=off", code=ANSWER + FAILING.replace("await receive()", "return await answer(send)"))
+    assert site.get("x").body == b"served"
+
+
+@pytest.mark.parametrize(
+    ("code", "options", "words"),
+    [
+        (FAILING, [], "no database today"),
+        (ANSWER + LIFESPANS["silent"], ["--lifespan=on"], "AssertionError"),
+        (ANSWER + LIFESPANS["absent"], ["--lifespan=on"], "does not support the lifespan protocol"),
+    ],
+)
+def test_a_start_that_fails_ends_the_server_with_the_application_s_words(
+    serve_asgi: ServeAsgi, code: str, options: list[str], words: str
+) -> None:
+    server = serve_asgi.failing(*options, code=code)
+    assert server.wait() == 3
+    assert words in server.log()
+    assert "listening" not in server.log()

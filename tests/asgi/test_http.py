@@ -1,0 +1,318 @@
+"""ASGI over HTTP: scope, request and response (ASGI "HTTP & WebSocket", version 2.5, sections "HTTP")."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ServeAsgi
+from raw_client import End, chunked, get, post, post_chunked, request
+from wsgi_site import Site, body_json
+
+
+def _scope(site: Site, data: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = body_json(site.fetch(data))
+    return found
+
+
+# --- Scope ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_scope_holds_what_the_specification_names(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    connection.send(get("/scope_dump/a%20b%2Fc?x=%C3%A4&y", ("X-One", "1"), ("x-two", "2"), ("X-One", " 3 ")))
+    scope = body_json(connection.response())
+    assert scope["type"] == "http"
+    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.5"}
+    assert (scope["http_version"], scope["method"], scope["scheme"]) == ("1.1", "GET", "http")
+    assert scope["path"] == "/scope_dump/a b/c"
+    assert scope["raw_path"] == ["bytes", "/scope_dump/a%20b%2Fc"]
+    assert scope["query_string"] == ["bytes", "x=%C3%A4&y"]
+    assert scope["root_path"] == ""
+    assert scope["client"] == ["tuple", "127.0.0.1", connection.port]
+    assert scope["server"] == ["tuple", "127.0.0.1", asgi_site.server.port]
+    assert scope["state"] == {"from startup": ["list", "shared"]}
+    kind, *lines = scope["headers"]
+    pairs = [(name[1], value[1]) for _, name, value in lines]
+    assert kind == "list"
+    assert pairs == [("host", "test.example"), ("x-one", "1"), ("x-two", "2"), ("x-one", "3")]
+
+
+@pytest.mark.parametrize(("version", "seen"), [("HTTP/1.0", "1.0"), ("HTTP/1.1", "1.1")])
+def test_the_version_has_no_prefix(asgi_site: Site, version: str, seen: str) -> None:
+    assert _scope(asgi_site, request("GET", "/scope_dump", version=version))["http_version"] == seen
+
+
+def test_paths_are_utf_8_and_what_is_none_is_replaced(asgi_site: Site) -> None:
+    assert _scope(asgi_site, get("/scope_dump/%C3%A4"))["path"] == "/scope_dump/\u00e4"
+    assert _scope(asgi_site, get("/scope_dump/%E4"))["path"] == "/scope_dump/\ufffd"
+
+
+def test_an_absolute_target_has_a_path_and_a_host(asgi_site: Site) -> None:
+    scope = _scope(asgi_site, get("http://other.example/scope_dump?q"))
+    assert (scope["path"], scope["raw_path"][1], scope["query_string"][1]) == ("/scope_dump", "/scope_dump", "q")
+    assert scope["headers"][1] == ["tuple", ["bytes", "host"], ["bytes", "other.example"]]
+
+
+def test_what_one_request_does_to_its_scope_no_other_sees(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    for _ in range(4):
+        connection.send(get("/scope_spoiled"))
+        before, spoiled = body_json(connection.response())
+        assert before == {"asgi": ["spec_version", "version"], "extensions": [], "state": ["from startup"]}
+        assert not spoiled
+
+
+@pytest.mark.parametrize("path", ["/api/scope_dump", "/scope_dump"])
+def test_the_path_includes_the_root_path_whether_a_proxy_took_it_off_or_not(serve_asgi: ServeAsgi, path: str) -> None:
+    site = serve_asgi("--root-path=/api")
+    scope = _scope(site, get(path))
+    assert (scope["root_path"], scope["path"], scope["raw_path"][1]) == ("/api", "/api/scope_dump", "/api/scope_dump")
+
+
+def test_a_unix_socket_has_a_path_and_no_client(serve_asgi: ServeAsgi, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    site = serve_asgi(f"--bind=unix:{path}")
+    scope = _scope(site, get("/scope_dump"))
+    assert (scope["client"], scope["server"]) == (None, ["tuple", str(path), None])
+
+
+# --- Request --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 10_000, 70_000, 3_000_000])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_bodies_arrive_whole_and_are_followed_by_a_disconnect(asgi_site: Site, size: int, framing: str) -> None:
+    body = b"x" * size
+    target = asgi_site.target("body_seen")
+    data = post(target, body) if framing == "length" else request("POST", target, ("Transfer-Encoding", "chunked"))
+    connection = asgi_site.connect()
+    connection.send_in_background(data if framing == "length" else data + (chunked(body) if size else b"0\r\n\r\n"))
+    assert body_json(connection.response())["total"] == size
+    assert asgi_site.recorded("http.disconnect") == ["http.disconnect"]
+    connection.send(get("/hello"))
+    assert connection.response().body == b"hello"
+
+
+def test_a_spooled_body_arrives_whole(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi("--request-buffering=full")
+    assert body_json(site.post(b"x" * 1_000_000, "body_seen"))["total"] == 1_000_000
+
+
+def test_a_body_is_echoed_while_it_arrives(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    connection.send(request("POST", "/echo", ("Content-Length", "100000")) + b"a" * 70_000)
+    response = connection.head()
+    assert connection.read_chunk()[:1] == b"a"
+    connection.send(b"b" * 30_000)
+    connection.read_body(response)
+    assert response.complete and response.body.endswith(b"b" * 30_000)
+
+
+def test_a_cancelled_receive_loses_nothing(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    connection.send(request("POST", "/cancelled_receive", ("Content-Length", "300000")))
+    for _ in range(30):
+        connection.send(b"x" * 10_000)
+    assert body_json(connection.response()) == 300_000
+
+
+def test_receive_and_send_can_be_run_as_tasks(asgi_site: Site) -> None:
+    assert asgi_site.post(b"body", "received_in_a_task").body == b"body"
+
+
+@pytest.mark.parametrize("stage", ["before", "streaming"])
+def test_a_client_that_leaves_is_a_disconnect_and_then_an_os_error(asgi_site: Site, stage: str) -> None:
+    log = len(asgi_site.server.log())
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("until_disconnect", stage=stage)))
+    assert "started" in asgi_site.recorded("started")
+    if stage == "streaming":
+        connection.head()
+        assert connection.read_chunk() == b"part"
+    connection.close()
+    seen = asgi_site.recorded("ClientDisconnected")
+    assert seen == ["started", "http.disconnect", "http.disconnect", "ClientDisconnected"]
+    assert "Traceback" not in asgi_site.whole_log()[log:], "that is no fault of the application"
+
+
+# --- Response -------------------------------------------------------------------------------------------------------
+
+
+def test_a_response_in_one_has_a_length(asgi_site: Site) -> None:
+    response = asgi_site.get("hello")
+    assert (response.status, response.reason, response.body) == (200, "OK", b"hello")
+    assert response.header("Content-Length") == "5"
+    assert response.header("Transfer-Encoding") is None
+
+
+def test_a_response_in_several_is_chunked_and_leaves_at_once(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("streamed_in_steps")))
+    response = connection.head()
+    assert response.header("Transfer-Encoding") == "chunked"
+    assert connection.read_chunk() == b"first"
+    asgi_site.open_gate()
+    assert (connection.read_chunk(), connection.read_chunk()) == (b"second", b"")
+
+
+@pytest.mark.parametrize(("count", "size"), [(0, 1), (1, 0), (3, 1), (1000, 10), (50, 100_000)])
+def test_streams_arrive_whole(asgi_site: Site, count: int, size: int) -> None:
+    response = asgi_site.get("streamed", count=count, size=size)
+    assert (response.body, response.end) == (b"x" * count * size, End.COMPLETE)
+
+
+def test_start_needs_no_headers_and_body_needs_no_keys(asgi_site: Site) -> None:
+    response = asgi_site.get("bare_start")
+    assert (response.status, response.body, response.header("Content-Length")) == (202, b"", "0")
+
+
+@pytest.mark.parametrize("kind", ["bytes", "bytearray", "memoryview"])
+def test_headers_may_be_any_iterable_and_bodies_any_bytes(asgi_site: Site, kind: str) -> None:
+    response = asgi_site.get("any_headers", kind=kind)
+    assert response.body == b"buffer"
+    names = [header for header in response.headers if header[0].lower().startswith("x-")]
+    assert names == [("x-One", "1"), ("x-two", "\u00e4"), ("x-One", "3")], "order and spelling are kept"
+
+
+def test_hop_by_hop_headers_of_the_application_are_left_out(asgi_site: Site) -> None:
+    response = asgi_site.get("hop_by_hop")
+    assert (response.body, response.header("X-Kept")) == (b"body", "1")
+    assert (response.header("Transfer-Encoding"), response.header("Connection")) == (None, None)
+
+
+@pytest.mark.parametrize("app", ["hello", "streamed", "streamed_in_steps"])
+def test_head_gets_no_body(asgi_site: Site, app: str) -> None:
+    asgi_site.open_gate()
+    connection = asgi_site.connect()
+    connection.send(request("HEAD", asgi_site.target(app, count=3, size=10)))
+    assert connection.response("HEAD").status == 200
+    connection.send(get("/hello"))
+    assert connection.response().body == b"hello"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_body_drops_the_body(asgi_site: Site, status: int) -> None:
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("with_length", length=3, sizes="2,1", status=status)))
+    assert connection.response().status == status
+    connection.send(get("/hello"))
+    assert connection.response().body == b"hello"
+
+
+@pytest.mark.parametrize("sizes", ["10", "3,7", "10,0"])
+def test_a_body_of_the_promised_length(asgi_site: Site, sizes: str) -> None:
+    response = asgi_site.get("with_length", length=10, sizes=sizes)
+    assert (response.body, response.header("Content-Length"), response.complete) == (b"x" * 10, "10", True)
+
+
+@pytest.mark.parametrize("sizes", ["9", "11"])
+def test_a_body_in_one_of_another_length_is_500(asgi_site: Site, sizes: str) -> None:
+    assert asgi_site.get("with_length", length=10, sizes=sizes).status == 500
+
+
+@pytest.mark.parametrize("sizes", ["3,6", "3,8"])
+def test_a_streamed_body_of_another_length_is_seen_to_break_off(asgi_site: Site, sizes: str) -> None:
+    response = asgi_site.get("with_length", length=10, sizes=sizes)
+    assert response.status == 200 and len(response.body) < 10 and not response.complete
+
+
+MISTAKES = [
+    ("no dict", "TypeError: send() takes an event, a dict, not str"),
+    ("no type", 'ValueError: the event has no "type"'),
+    ("unknown type", "ValueError: unknown event 'http.response.end' for an HTTP response that has not started"),
+    ("body first", "RuntimeError: unexpected event 'http.response.body': 'http.response.start' must come first"),
+    ("two starts", "RuntimeError: unexpected event 'http.response.start': the response has started already"),
+    ("text body", "TypeError: a body must be bytes, not str"),
+    ("text header", "TypeError: headers must be (name, value) pairs of two byte strings, not ('a', 'b')"),
+    ("bad header", 'ValueError: the value of header "a" holds a control character'),
+    ("bad name", 'ValueError: header name "a b" holds a character that no header name may hold'),
+    ("three in a pair", "TypeError: headers must be (name, value) pairs of two byte strings, not (b'a', b'b', b'c')"),
+    ("no status", 'ValueError: http.response.start has no "status"'),
+    ("text status", "TypeError: the status must be an int such as 200, not 200 OK"),
+    ("interim status", "ValueError: status 103 is not a final response"),
+    ("huge status", "ValueError: status must be"),
+]
+
+
+@pytest.mark.parametrize(("mistake", "message"), MISTAKES, ids=[name for name, _ in MISTAKES])
+def test_a_mistaken_event_raises_in_the_application_and_is_500(asgi_site: Site, mistake: str, message: str) -> None:
+    assert asgi_site.get("mistaken", mistake=mistake).status == 500
+    (seen,) = asgi_site.recorded()
+    assert seen.replace('"', "'").startswith(message.replace('"', "'"))
+
+
+def test_a_second_start_while_streaming_breaks_the_response_off(asgi_site: Site) -> None:
+    response = asgi_site.get("mistaken", mistake="start while streaming")
+    assert response.status == 200 and not response.complete
+
+
+def test_an_event_behind_the_end_raises(asgi_site: Site) -> None:
+    assert asgi_site.get("sends_after_the_end").body == b"hello"
+    message = 'RuntimeError: unexpected event "http.response.body": the response is complete already'
+    assert asgi_site.recorded(message) == [message]
+
+
+@pytest.mark.parametrize("stage", ["before", "started"])
+def test_an_exception_before_the_head_is_500_and_logged_once(asgi_site: Site, stage: str) -> None:
+    response = asgi_site.get("raising", stage=stage)
+    assert (response.status, b"boom" in response.body) == (500, False)
+    assert asgi_site.whole_log().count(f"RuntimeError: boom {asgi_site.key}") == 1
+
+
+def test_an_exception_while_streaming_breaks_the_response_off(asgi_site: Site) -> None:
+    response = asgi_site.get("raising", stage="streaming")
+    assert (response.status, response.complete) == (200, False)
+    assert asgi_site.whole_log().count(f"RuntimeError: boom {asgi_site.key}") == 1
+
+
+@pytest.mark.parametrize("stage", ["before", "started"])
+def test_an_application_without_a_response_is_500(asgi_site: Site, stage: str) -> None:
+    assert asgi_site.get("silent", stage=stage).status == 500
+    asgi_site.server.wait_log(rf"GET /silent\S*{asgi_site.key}\S*.*without beginning its response|without beginning")
+
+
+def test_an_application_that_does_not_complete_its_response_breaks_it_off(asgi_site: Site) -> None:
+    response = asgi_site.get("silent", stage="streaming")
+    assert (response.status, response.complete) == (200, False)
+
+
+def test_send_waits_for_a_client_that_does_not_read(asgi_site: Site) -> None:
+    connection = asgi_site.connect(receive_buffer=10_000)
+    connection.send(get(asgi_site.target("endless")))
+    connection.head()
+    last = -1
+    while (now := asgi_site.json("produced")) != last:
+        last = now
+    assert last < 8_000_000, "what the kernel and we hold"
+    asgi_site.assert_alive()
+    connection.reset()
+    assert "ended" in asgi_site.recorded("ended")
+
+
+def test_requests_of_one_connection_keep_their_order(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("slept", seconds=0.2)) + get("/hello"))
+    assert (connection.response().body, connection.response().body) == (b"slept", b"hello")
+
+
+def test_a_thousand_at_once(asgi_site: Site) -> None:
+    connections = [asgi_site.connect() for _ in range(200)]
+    for _ in range(5):
+        for connection in connections:
+            connection.send(get(asgi_site.target("slept", seconds=0.05)))
+        assert {connection.response().body for connection in connections} == {b"slept"}
+
+
+def test_post_and_json(asgi_site: Site) -> None:
+    data = json.dumps({"a": "b" * 100}).encode()
+    connection = asgi_site.connect()
+    for _ in range(20):
+        connection.send(post("/echo", data))
+        assert connection.response().body == data
+    connection.send(post_chunked("/echo", data[:7], data[7:]))
+    assert connection.response().body == data
+    assert connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
