@@ -18,7 +18,7 @@ from benches.environment import IMPORT_PATH, Environment
 from benches.load import LoadClient, LoadFailed
 from benches.process import ServerFailed, ServerProcess, free_port
 from benches.rows import ROWS, Row
-from benches.servers import BASELINE, SERVERS, Server
+from benches.servers import ASYNC_BASELINE, BASELINE, SERVERS, Server
 
 Figures = dict[str, float]
 Result = dict[str, Any]
@@ -85,10 +85,19 @@ class _Bench:
                 self._try(server, errors, lambda s=server: rounds[s.key].append(self._time(s, row)))
         counts = {server.key: self._count(server, row) for server in servers if rounds[server.key]}
         results = {key: _summary(key, rounds, counts) for key in rounds if rounds[key]}
-        return {"key": row.key, "title": row.title, "load": _load(row), "results": results, "errors": errors}
+        return {
+            "key": row.key,
+            "title": row.title,
+            "interface": row.interface,
+            "load": _load(row),
+            "results": results,
+            "errors": errors,
+        }
 
     def _takes_part(self, server: Server, row: Row) -> bool:
         if server.package not in self.environment.versions or server.key in row.without:
+            return False
+        if server.interface != row.interface:
             return False
         special = {key for other in ROWS for key in other.extra}
         return server.key in row.extra or server.key not in special
@@ -171,7 +180,7 @@ def _summary(key: str, rounds: dict[str, list[Figures]], counts: dict[str, dict[
     mine = rounds[key]
     medians: Result = {name: statistics.median(figures[name] for figures in mine) for name in mine[0]}
     # Round by round: what disturbs the machine for a while disturbs both.
-    base = rounds.get(BASELINE, [])
+    base = rounds.get(BASELINE) or rounds.get(ASYNC_BASELINE, [])
     ratios = [own["cpu_us"] / other["cpu_us"] for own, other in zip(mine, base, strict=False)]
     ratio = statistics.median(ratios) if ratios else None
     return {**medians, **counts.get(key, {}), "cpu_ratio": ratio, "rounds": mine}

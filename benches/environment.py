@@ -17,8 +17,11 @@ APPS = ROOT / "benches" / "apps"
 IMPORT_PATH = (APPS, ROOT / "tests" / "sites" / "flask_site", ROOT / "tests" / "sites" / "bench_django")
 
 _HOME = ROOT / ".venvs" / "bench"
-_RIVALS = ("granian", "gunicorn", "waitress", "uWSGI", "bjoern", "fastpysgi", "freastal")
-_FRAMEWORKS = ("Flask", "Django")
+_RIVALS = (
+    *("granian", "gunicorn", "waitress", "uWSGI", "bjoern", "fastpysgi", "freastal"),
+    *("uvicorn", "uvloop", "httptools", "hypercorn", "daphne"),
+)
+_FRAMEWORKS = ("Flask", "Django", "FastAPI")
 
 
 @dataclass

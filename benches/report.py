@@ -64,7 +64,8 @@ def _page(result: Result) -> Iterator[str]:
     yield from _method(result)
     yield "## CPU time per request, in microseconds"
     yield ""
-    yield from _markdown(_overview(result))
+    for rows in _by_interface(result):
+        yield from _markdown(_overview(result, rows))
     yield "## Row by row"
     yield ""
     for row in result["rows"]:
@@ -132,14 +133,20 @@ def _facts(result: Result) -> Iterator[str]:
     for key, server in result["servers"].items():
         missing = result["missing"].get(key)
         rows.append([server["label"], versions.get(server["package"], f"not installed: {missing}"), server["note"]])
-    rows += [[name, versions[name.lower()], ""] for name in ("Flask", "Django") if name.lower() in versions]
+    rows += [[name, versions[name.lower()], ""] for name in ("Flask", "Django", "FastAPI") if name.lower() in versions]
     yield from _markdown(rows, "---")
 
 
-def _overview(result: Result) -> list[list[str]]:
-    keys = [key for key in result["servers"] if any(key in row["results"] for row in result["rows"])]
+def _by_interface(result: Result) -> list[list[Result]]:
+    """The rows of WSGI applications and those of ASGI applications: different servers are asked."""
+    interfaces = list(dict.fromkeys(row["interface"] for row in result["rows"]))
+    return [[row for row in result["rows"] if row["interface"] == interface] for interface in interfaces]
+
+
+def _overview(result: Result, rows: list[Result]) -> list[list[str]]:
+    keys = [key for key in result["servers"] if any(key in row["results"] for row in rows)]
     table = [["", *(_label(result, key) for key in keys)]]
-    for row in result["rows"]:
+    for row in rows:
         cells = (row["results"].get(key) for key in keys)
         table.append([row["title"], *("" if cell is None else f"{cell['cpu_us']:.1f}" for cell in cells)])
     return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benches.load import Load, Request
 
@@ -20,6 +20,7 @@ class Row:
         heavy: A request costs milliseconds: no instructions are counted.
         extra: Servers measured in this row only.
         without: Servers not measured in this row.
+        interface: What the application speaks, and with it which servers are asked.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Row:
     heavy: bool = False
     extra: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    interface: str = "wsgi"
 
 
 def get(path: str, *fields: str) -> bytes:
@@ -44,6 +46,7 @@ def post(path: str, body: bytes, kind: str = "application/octet-stream") -> byte
 
 
 _TARGET = "target_app:wsgi"
+_ASYNC_TARGET = "target_app:asgi"
 
 # Nineteen fields as a browser behind a proxy sends them; with Host twenty.
 _BROWSER = (
@@ -82,6 +85,14 @@ def _varied(path: str) -> tuple[Request, ...]:
     )
 
 
+def _echo(path: str) -> tuple[Request, ...]:
+    return (Request("all", post(path, b"x" * 10_240)),)
+
+
+def _item() -> bytes:
+    return post("/items", b'{"name": "tea", "price": 2.5, "tags": ["hot", "green"]}', "application/json")
+
+
 def _mixed(connections: int) -> Load:
     instant = Request("instant", get("/plaintext"), weight=9)
     return Load((instant, Request("slow", get("/sleep/50"))), connections)
@@ -92,7 +103,7 @@ ROWS = (
     # With Content-Type and Content-Length ten.
     Row("headers", "20 request, 10 response headers, 1 KB", _TARGET, Load(_one("/headers/8", *_BROWSER))),
     Row("varied", "The same, other header lines each time", _TARGET, Load(_varied("/headers/8"))),
-    Row("post", "POST 10 KB, echoed", _TARGET, Load((Request("all", post("/echo", b"x" * 10_240)),))),
+    Row("post", "POST 10 KB, echoed", _TARGET, Load(_echo("/echo"))),
     Row("megabyte", "1 MB response", _TARGET, Load(_one("/bytes/1048576"))),
     Row("flask", "Flask JSON", "app:app", Load(_one("/json"))),
     Row("django", "Django view with sqlite", "bench.wsgi:application", Load(_one("/db"))),
@@ -107,5 +118,17 @@ ROWS = (
         Load(_one("/plaintext", "Connection: close"), close=True),
         extra=("uwsgi-close",),
         without=("uwsgi",),
+    ),
+    *(
+        replace(row, interface="asgi")
+        for row in (
+            Row("asgi-hello", "ASGI hello", _ASYNC_TARGET, Load(_one("/plaintext"))),
+            Row("asgi-headers", "ASGI, 20 and 10 headers, 1 KB", _ASYNC_TARGET, Load(_one("/headers/8", *_BROWSER))),
+            Row("asgi-post", "ASGI, POST 10 KB, echoed", _ASYNC_TARGET, Load(_echo("/echo"))),
+            Row("asgi-megabyte", "ASGI, 1 MB response", _ASYNC_TARGET, Load(_one("/bytes/1048576"))),
+            Row("asgi-stream", "ASGI, 10 KB in chunks of 1 KB", _ASYNC_TARGET, Load(_one("/stream/10"))),
+            Row("fastapi", "FastAPI JSON with a model", "fastapi_app:app", Load((Request("all", _item()),))),
+            Row("asgi-sleep", "asyncio.sleep(0.005), 256 connections", _ASYNC_TARGET, Load(_one("/sleep/5"), 256)),
+        )
     ),
 )

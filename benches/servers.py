@@ -21,6 +21,7 @@ class Server:
         threads: Python threads that run requests.
         command: Makes the command line for an application (`module:attribute`) and a port.
         note: What a reader must know to judge its figures.
+        interface: What its applications speak.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Server:
     threads: int
     command: Command
     note: str = ""
+    interface: str = "wsgi"
 
 
 def _ironbridge(threads: int) -> Command:
@@ -39,6 +41,42 @@ def _ironbridge(threads: int) -> Command:
         ]
 
     return command
+
+
+def _ironbridge_asgi(environment: Environment, app: str, port: int) -> list[str]:
+    return [str(environment.bin / "ironbridge"), "--bind", f"127.0.0.1:{port}", app]
+
+
+def _granian_asgi(environment: Environment, app: str, port: int) -> list[str]:
+    return [
+        *(str(environment.bin / "granian"), "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port)),
+        *("--workers", "1", "--http", "1", "--no-ws", "--loop", "uvloop", "--log-level", "error", app),
+    ]
+
+
+def _uvicorn(environment: Environment, app: str, port: int) -> list[str]:
+    return [
+        *(str(environment.bin / "uvicorn"), "--host", "127.0.0.1", "--port", str(port), "--no-access-log"),
+        *("--loop", "uvloop", "--http", "httptools", "--log-level", "error", app),
+    ]
+
+
+def _gunicorn_asgi(environment: Environment, app: str, port: int) -> list[str]:
+    return [
+        *(str(environment.bin / "gunicorn"), "--worker-class", "asgi", "--workers", "1"),
+        *("--bind", f"127.0.0.1:{port}", "--keep-alive", "75", "--log-level", "error", app),
+    ]
+
+
+def _hypercorn(environment: Environment, app: str, port: int) -> list[str]:
+    return [
+        *(str(environment.bin / "hypercorn"), "--bind", f"127.0.0.1:{port}", "--worker-class", "uvloop"),
+        *("--keep-alive", "75", "--log-level", "ERROR", app),
+    ]
+
+
+def _daphne(environment: Environment, app: str, port: int) -> list[str]:
+    return [str(environment.bin / "daphne"), "--bind", "127.0.0.1", "--port", str(port), "--verbosity", "0", app]
 
 
 def _granian(threads: int) -> Command:
@@ -87,6 +125,7 @@ def _launch(module: str) -> Command:
 
 
 BASELINE = "ironbridge"
+ASYNC_BASELINE = "ironbridge-asgi"
 
 SERVERS = (
     Server("ironbridge", "Ironbridge", "ironbridge", 64, _ironbridge(64)),
@@ -101,4 +140,10 @@ SERVERS = (
     Server("bjoern", "bjoern", "bjoern", 1, _launch("bjoern"), "one thread: a blocking view blocks all"),
     Server("fastpysgi", "FastPySGI", "fastpysgi", 1, _launch("fastpysgi"), "one thread: a blocking view blocks all"),
     Server("freastal", "Freastal", "freastal", 1, _launch("freastal"), "one thread; never calls close() of a response"),
+    Server("ironbridge-asgi", "Ironbridge, ASGI", "ironbridge", 1, _ironbridge_asgi, "asyncio", "asgi"),
+    Server("granian-asgi", "Granian, ASGI", "granian", 1, _granian_asgi, "uvloop, --http 1 --no-ws", "asgi"),
+    Server("uvicorn", "Uvicorn", "uvicorn", 1, _uvicorn, "uvloop and httptools", "asgi"),
+    Server("gunicorn-asgi", "Gunicorn asgi", "gunicorn", 1, _gunicorn_asgi, "its own asgi worker", "asgi"),
+    Server("hypercorn", "Hypercorn", "hypercorn", 1, _hypercorn, "uvloop", "asgi"),
+    Server("daphne", "Daphne", "daphne", 1, _daphne, "", "asgi"),
 )

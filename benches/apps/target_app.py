@@ -25,3 +25,5 @@ sys.modules[_spec.name] = _module
 _spec.loader.exec_module(_module)
 
 wsgi = _module.wsgi
+# Older packages, which a comparison may be with, have none.
+asgi = getattr(_module, "asgi", None)
