@@ -7,6 +7,7 @@
 //!
 //! * [`worker`]: puts the parts together.
 //! * [`options`]: what users may set. [`plain`]: answers without Python. [`fork`]: children that applications fork off.
+//!   [`names`]: strings made once.
 //!
 //! This crate must never know sockets, hyper or processes.
 
@@ -16,6 +17,7 @@ pub mod fork;
 pub mod here;
 pub mod interface;
 pub mod interpreter;
+pub mod names;
 pub mod options;
 pub mod plain;
 pub mod service;

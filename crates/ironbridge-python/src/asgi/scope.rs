@@ -14,7 +14,7 @@ use pyo3::{
 };
 
 use super::names::Names;
-use crate::wsgi::mount::percent_decode;
+use crate::{names::Methods, wsgi::mount::percent_decode};
 
 /// Makes scopes.
 pub struct ScopeMaker {
@@ -24,6 +24,7 @@ pub struct ScopeMaker {
     /// What the application put into `state` while it started.
     state: Option<Py<PyDict>>,
     header_names: HeaderNames,
+    methods: Methods,
 }
 
 /// The facts of one connection.
@@ -44,6 +45,7 @@ impl ScopeMaker {
             version: PyString::intern(py, ASGI_VERSION).unbind(),
             state,
             header_names: HeaderNames::default(),
+            methods: Methods::new(py),
         }
     }
 
@@ -67,7 +69,7 @@ impl ScopeMaker {
             Version::Http2 => &names.v2,
         };
         scope.set_item(&names.http_version, version)?;
-        scope.set_item(&names.method, names.method(py, &head.method)?)?;
+        scope.set_item(&names.method, self.methods.string(py, &head.method)?)?;
         scope.set_item(&names.scheme, if request.peer.secure { &names.https } else { &names.http })?;
         self.put_target(&scope, names, head)?;
         scope.set_item(&names.headers, self.headers(py, head)?)?;

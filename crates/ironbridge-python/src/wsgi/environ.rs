@@ -28,12 +28,13 @@ use super::{
     mount::{Mount, percent_decode},
     names::Names,
 };
-use crate::here::Here;
+use crate::{here::Here, names::Methods};
 
 /// Makes environs.
 #[derive(Debug)]
 pub struct EnvironMaker {
     names: Names,
+    methods: Methods,
     keys: HeaderKeys,
     mount: Arc<Mount>,
     /// What every environ starts from.
@@ -93,12 +94,14 @@ impl EnvironMaker {
         let names = Names::new(py);
         let template = template(py, &names, &mount)?;
         template.set_item(&names.wsgi_multithread, multithread)?;
+        let methods = Methods::new(py);
+        template.set_item(&names.request_method, &methods.get)?;
         let blank = RequestLine {
             method: Bytes::from_static(b"GET"),
             target: Target::new(),
             version: Version::Http11,
         };
-        Ok(Self { names, keys: HeaderKeys::default(), mount, template: template.unbind(), blank })
+        Ok(Self { names, methods, keys: HeaderKeys::default(), mount, template: template.unbind(), blank })
     }
 
     /// The names that the adapter looks up on Python objects.
@@ -195,7 +198,7 @@ impl EnvironMaker {
     ) -> PyResult<()> {
         let (py, names) = (dict.py(), &self.names);
         if head.method != before.method {
-            dict.set_item(&names.request_method, names.method(py, &head.method)?)?;
+            dict.set_item(&names.request_method, self.methods.string(py, &head.method)?)?;
         }
         let target = latin1(py, &head.target)?;
         dict.set_item(&names.raw_uri, &target)?;
@@ -365,7 +368,6 @@ fn put_joined(
 fn template<'py>(py: Python<'py>, names: &Names, mount: &Mount) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     let set = |key: &Py<PyString>, value: Py<PyAny>| dict.set_item(key, value);
-    set(&names.request_method, names.get.clone_ref(py).into_any())?;
     set(&names.script_name, latin1(py, mount.script_name())?.into_any().unbind())?;
     for blank in [&names.path_info, &names.query_string, &names.raw_uri, &names.request_uri] {
         set(blank, names.empty.clone_ref(py).into_any())?;
