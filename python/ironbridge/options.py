@@ -110,6 +110,17 @@ class Options(TypedDict, total=False):
     """Whether an ASGI application is told when the server starts and stops. With `auto`, one that does not
     support it is served without."""
 
+    asgi_spec_version: Literal["2.0", "2.1", "2.2", "2.3", "2.4", "2.5"] | None
+    """Version of "ASGI HTTP" that an application is told. Below 2.4 some frameworks wait for a client's
+    leaving beside their response, instead of hearing of it when they send."""
+
+    cancel_on_disconnect: bool | None
+    """Cancel the task of an ASGI application when its client leaves."""
+
+    stall_warning: float | None
+    """Seconds of a blocked event loop (ASGI) after which the log shows the Python code that blocks it. 0:
+    never."""
+
     threads: int | None
     """Most Python threads that run requests at once. They start when needed, so a high number costs
     nothing."""

@@ -197,6 +197,61 @@ async def silent(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": b"part", "more_body": True})
 
 
+async def sent_by_path(scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends the file `path`, where `before` says so behind another part of the body."""
+    query = _query(scope)
+    headers = [(b"content-length", query["length"].encode())] if "length" in query else []
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if query.get("before"):
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+    try:
+        await send({"type": "http.response.pathsend", "path": query["path"]})
+    except Exception as error:
+        events.record(query["key"], f"{type(error).__name__}: {error}")
+        raise
+    events.record(query["key"], (await receive())["type"])
+    events.record(query["key"], (await receive())["type"])
+
+
+async def trailing(scope: Scope, receive: Receive, send: Send) -> None:
+    """A body in `count` parts, and trailers in two events."""
+    query = _query(scope)
+    count = int(query["count"])
+    await send({"type": "http.response.start", "status": 200, "headers": [TEXT], "trailers": True})
+    for left in range(count - 1, -1, -1):
+        await send({"type": "http.response.body", "body": b"part", "more_body": left > 0})
+    await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")], "more_trailers": True})
+    await send({"type": "http.response.trailers", "headers": [(b"x-more", b"2")]})
+    events.record(query["key"], "trailers" if "http.response.trailers" in scope["extensions"] else "not advertised")
+
+
+async def hinting(scope: Scope, receive: Receive, send: Send) -> None:
+    """Early hints before and behind the start, where they are advertised."""
+    if "http.response.early_hint" not in scope["extensions"]:
+        await respond(send, b"none")
+        return
+    await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]})
+    await asyncio.get_running_loop().run_in_executor(None, events.wait_gate, _query(scope)["key"])
+    await send({"type": "http.response.start", "status": 200, "headers": [TEXT]})
+    await send({"type": "http.response.early_hint", "links": [b"</c.css>; rel=preload"]})
+    await send({"type": "http.response.body", "body": b"hinted"})
+
+
+async def cancellable(scope: Scope, receive: Receive, send: Send) -> None:
+    """Sleeps before or in the middle of its response, and looks at nothing."""
+    query = _query(scope)
+    if query["stage"] == "streaming":
+        await send({"type": "http.response.start", "status": 200, "headers": [TEXT]})
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+    events.record(query["key"], "started")
+    try:
+        await asyncio.sleep(float(query["seconds"]))
+        events.record(query["key"], "slept")
+    except asyncio.CancelledError:
+        events.record(query["key"], "cancelled")
+        raise
+
+
 # --- Request --------------------------------------------------------------------------------------------------------
 
 

@@ -42,6 +42,20 @@ def test_a_blocked_loop_stops_no_io(asgi_site: Site) -> None:
     assert (connection.read_chunk(), connection.read_chunk()) == (b" end", b"")
 
 
+def test_what_blocks_the_loop_is_shown_once(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi("--stall-warning=0.3")
+    assert site.get("blocking", seconds=1.2).body == b"part end"
+    site.server.wait_log(r"the event loop has been blocked for 0\.3 s[\s\S]*in blocking[\s\S]*time\.sleep")
+    assert site.get("blocking", seconds=0.1).body == b"part end"
+    assert site.whole_log().count("has been blocked") == 1
+
+
+def test_a_loop_that_waits_is_not_blocked(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi("--stall-warning=0.1")
+    assert site.get("slept", seconds=0.5).body == b"slept"
+    assert "has been blocked" not in site.whole_log()
+
+
 def test_work_behind_a_response_is_waited_for(serve_asgi: ServeAsgi) -> None:
     site = serve_asgi()
     assert site.get("background", seconds=0.7).body == b"hello"

@@ -62,7 +62,11 @@ def test_what_one_request_does_to_its_scope_no_other_sees(asgi_site: Site) -> No
     for _ in range(4):
         connection.send(get("/scope_spoiled"))
         before, spoiled = body_json(connection.response())
-        assert before == {"asgi": ["spec_version", "version"], "extensions": [], "state": ["from startup"]}
+        assert before == {
+            "asgi": ["spec_version", "version"],
+            "extensions": ["http.response.early_hint", "http.response.pathsend"],
+            "state": ["from startup"],
+        }
         assert not spoiled
 
 
@@ -291,6 +295,116 @@ def test_send_waits_for_a_client_that_does_not_read(asgi_site: Site) -> None:
     asgi_site.assert_alive()
     connection.reset()
     assert "ended" in asgi_site.recorded("ended")
+
+
+# --- Extensions -----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_sent_by_its_path(asgi_site: Site, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789" * 100_000)
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("sent_by_path", path=path)))
+    response = connection.response()
+    assert (response.body, response.header("Content-Length")) == (path.read_bytes(), "1000000")
+    assert asgi_site.recorded("http.disconnect") == ["http.request", "http.disconnect"]
+    connection.send(request("HEAD", asgi_site.target("sent_by_path", path=path)))
+    assert connection.response("HEAD").header("Content-Length") == "1000000"
+    connection.send(get("/hello"))
+    assert connection.response().body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "message"),
+    [
+        ("/nowhere/at/all", {}, "FileNotFoundError: "),
+        ("relative", {}, "ValueError: the path relative is not absolute"),
+        ("/dev/null", {}, "ValueError: /dev/null is no regular file"),
+        (__file__, {"length": 3}, "RuntimeError: the body is longer than its Content-Length"),
+        (__file__, {"length": 10**9}, "RuntimeError: the body is shorter than its Content-Length"),
+    ],
+)
+def test_a_path_that_cannot_be_sent_raises_and_is_500(
+    asgi_site: Site, path: str, query: dict[str, int], message: str
+) -> None:
+    assert asgi_site.get("sent_by_path", path=path, **query).status == 500
+    (seen,) = asgi_site.recorded(seconds=5)
+    assert seen.startswith(message)
+
+
+def test_a_path_behind_a_part_of_the_body_raises(asgi_site: Site) -> None:
+    response = asgi_site.get("sent_by_path", path=__file__, before="yes")
+    assert (response.status, response.complete) == (200, False)
+    assert "must be the only one" in asgi_site.recorded()[0]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_trailers_follow_the_body_for_those_who_take_them(asgi_site: Site, count: int) -> None:
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("trailing", count=count), ("TE", "trailers, deflate;q=0.5")))
+    response = connection.head()
+    assert response.header("Transfer-Encoding") == "chunked"
+    body = b""
+    while not body.endswith(b"\r\n\r\n"):
+        body += connection.read_some()
+    assert body.endswith(b"0\r\nx-sum: 1\r\nx-more: 2\r\n\r\n") and body.count(b"part") == count
+    assert asgi_site.recorded("trailers") == ["trailers"]
+    connection.send(get("/hello"))
+    assert connection.response().body == b"hello"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_trailers_are_left_out_for_those_who_do_not(asgi_site: Site, method: str, count: int) -> None:
+    connection = asgi_site.connect()
+    connection.send(request(method, asgi_site.target("trailing", count=count)))
+    assert connection.response(method).body == (b"" if method == "HEAD" else b"part" * count)
+    assert asgi_site.recorded("not advertised") == ["not advertised"]
+    connection.send(get("/hello"))
+    assert connection.response().body == b"hello"
+
+
+def test_early_hints_leave_before_the_response(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("hinting")))
+    hint = connection.head()
+    assert (hint.status, hint.all("Link")) == (103, ["</a.css>; rel=preload", "</b.js>; rel=preload"])
+    asgi_site.open_gate()
+    response = connection.response()
+    assert (response.status, response.body, len(response.interim)) == (200, b"hinted", 1)
+
+
+def test_http_1_0_gets_no_early_hints(asgi_site: Site) -> None:
+    assert asgi_site.fetch(request("GET", asgi_site.target("hinting"), version="HTTP/1.0")).body == b"none"
+
+
+# --- Options --------------------------------------------------------------------------------------------------------
+
+
+def test_the_spec_version_can_be_lowered(serve_asgi: ServeAsgi) -> None:
+    assert _scope(serve_asgi("--asgi-spec-version=2.3"), get("/scope_dump"))["asgi"]["spec_version"] == "2.3"
+
+
+@pytest.mark.parametrize("stage", ["before", "streaming"])
+def test_a_task_is_cancelled_when_its_client_leaves_if_that_is_asked_for(serve_asgi: ServeAsgi, stage: str) -> None:
+    site = serve_asgi("--cancel-on-disconnect")
+    connection = site.connect()
+    connection.send(get(site.target("cancellable", stage=stage, seconds=30)))
+    assert "started" in site.recorded("started")
+    connection.close()
+    assert site.recorded("cancelled") == ["started", "cancelled"]
+    assert "WARN" not in site.whole_log() and "Traceback" not in site.whole_log()
+    response = site.get("background", seconds=0.1)
+    assert response.body == b"hello"
+    site.server.wait_log("background done")
+
+
+def test_a_task_goes_on_without_its_client_by_default(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("cancellable", stage="before", seconds=0.3)))
+    assert "started" in asgi_site.recorded("started")
+    connection.close()
+    assert asgi_site.recorded("slept") == ["started", "slept"]
 
 
 def test_requests_of_one_connection_keep_their_order(asgi_site: Site) -> None:

@@ -13,6 +13,8 @@ use std::{
 
 use bytes::Bytes;
 
+use crate::block::HeaderBlock;
+
 /// Why a stream ended before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PipeError {
@@ -39,6 +41,7 @@ pub fn pipe(capacity: usize) -> (Sender, Receiver) {
         end: None,
         receiver_gone: false,
         wanted: false,
+        trailers: HeaderBlock::default(),
         senders: Vec::new(),
         receiver_waker: None,
     }));
@@ -65,6 +68,7 @@ struct State {
     end: Option<Result<(), PipeError>>,
     receiver_gone: bool,
     wanted: bool,
+    trailers: HeaderBlock,
     /// Who waits for room: as many as there are threads that use the one sender at once.
     senders: Vec<Waker>,
     receiver_waker: Option<Waker>,
@@ -131,6 +135,12 @@ impl Sender {
             state.chunks.push_back(chunk);
         }
         Ok(state.receiver_waker.take())
+    }
+
+    /// Ends the stream well, with header lines behind it (RFC 9110 section 6.5); returns whom to wake.
+    pub fn finish_with(&self, trailers: HeaderBlock) -> Option<Waker> {
+        lock(&self.shared).trailers = trailers;
+        self.finish()
     }
 
     /// Ends the stream well; returns whom to wake.
@@ -205,6 +215,11 @@ impl Receiver {
         (poll, wakers)
     }
 
+    /// The header lines behind a stream that has ended well.
+    pub fn take_trailers(&mut self) -> HeaderBlock {
+        mem::take(&mut lock(&self.shared).trailers)
+    }
+
     /// Whether the stream has ended well and every chunk was taken.
     pub fn is_finished(&self) -> bool {
         let state = lock(&self.shared);
@@ -255,12 +270,15 @@ mod tests {
         let (sender, mut receiver) = pipe(10);
         sender.push(Bytes::from_static(b"one")).unwrap();
         sender.push(Bytes::from_static(b"two")).unwrap();
-        sender.finish();
+        let mut trailers = HeaderBlock::default();
+        trailers.push(b"A", b"b");
+        sender.finish_with(trailers.clone());
         assert_eq!(chunk(&mut receiver), Some(Ok(Bytes::from_static(b"one"))));
         assert!(!receiver.is_finished());
         assert_eq!(chunk(&mut receiver), Some(Ok(Bytes::from_static(b"two"))));
         assert!(receiver.is_finished());
         assert_eq!(chunk(&mut receiver), None);
+        assert_eq!(receiver.take_trailers(), trailers);
     }
 
     #[test]

@@ -128,6 +128,9 @@ fn fields(lines: &'static str) -> Fields {
 const OPTIONS: PythonOptions = PythonOptions {
     interface: InterfaceChoice::Wsgi,
     lifespan: LifespanMode::Off,
+    asgi_spec_version: String::new(),
+    cancel_on_disconnect: false,
+    stall_warning: 0.0,
     threads: 1,
     thread_idle_timeout: 60.0,
     queue_size: 1,

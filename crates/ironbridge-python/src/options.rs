@@ -1,6 +1,6 @@
 //! Options of the engine and the adapters: as typed ([`PythonOptions`]).
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 
 use crate::interface::InterfaceChoice;
 
@@ -16,6 +16,19 @@ pub struct PythonOptions {
     /// served without.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = LifespanMode::Auto)]
     pub lifespan: LifespanMode,
+
+    /// Version of "ASGI HTTP" that an application is told. Below 2.4 some frameworks wait for a client's leaving beside their
+    /// response, instead of hearing of it when they send.
+    #[arg(long, value_name = "VERSION", default_value = "2.5", value_parser = PossibleValuesParser::new(SPEC_VERSIONS))]
+    pub asgi_spec_version: String,
+
+    /// Cancel the task of an ASGI application when its client leaves.
+    #[arg(long)]
+    pub cancel_on_disconnect: bool,
+
+    /// Seconds of a blocked event loop (ASGI) after which the log shows the Python code that blocks it. 0: never.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_seconds)]
+    pub stall_warning: f64,
 
     /// Most Python threads that run requests at once. They start when needed, so a high number costs nothing.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -49,6 +62,9 @@ pub enum LifespanMode {
     /// Never.
     Off,
 }
+
+/// Versions of ASGI's "HTTP & WebSocket".
+const SPEC_VERSIONS: [&str; 6] = ["2.0", "2.1", "2.2", "2.3", "2.4", "2.5"];
 
 fn parse_seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -54,8 +54,7 @@ impl Engine {
             Interface::Asgi3 => Style::Single,
             Interface::Asgi2 => Style::Double,
         };
-        let setup =
-            Setup { application, style, root_path: options.root_path.clone(), lifespan: options.lifespan };
+        let setup = Setup { application, style, options: options.clone() };
         Ok(Self::Asgi(Arc::new(EventLoop::new(reactor, setup))))
     }
 

@@ -102,7 +102,9 @@ impl Streamed {
                 Poll::Ready(None) if self.is_paid() => {
                     self.over = true;
                     if self.framing == Framing::Chunked {
-                        out.extend_from_slice(b"0\r\n\r\n");
+                        out.extend_from_slice(b"0\r\n");
+                        out.extend_from_slice(self.source.receiver.take_trailers().as_bytes());
+                        out.extend_from_slice(b"\r\n");
                     }
                     break;
                 }

@@ -93,6 +93,12 @@ impl Desk {
         }
     }
 
+    /// Has the connection polled.
+    pub fn wake_connection(&self) {
+        let connection = self.papers().connection.clone();
+        self.wake(connection);
+    }
+
     /// Wakes a task of the reactor.
     pub fn wake(&self, waker: Option<Waker>) {
         if let Some(waker) = waker {

@@ -2,9 +2,10 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         mpsc::{self, RecvTimeoutError},
     },
+    thread,
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     engine::{reactor::TokioReactor, roll::Roll},
-    options::LifespanMode,
+    options::PythonOptions,
     wsgi::application::traceback,
 };
 
@@ -31,10 +32,8 @@ pub struct Setup {
     pub application: Py<PyAny>,
     /// How it is called.
     pub style: Style,
-    /// Where it is mounted; empty, or a path without a slash at its end.
-    pub root_path: String,
-    /// Whether it is told of start and stop.
-    pub lifespan: LifespanMode,
+    /// What the user says about it.
+    pub options: PythonOptions,
 }
 
 /// A running event loop, with the threads that belong to it.
@@ -154,13 +153,48 @@ fn prepare<'py>(
     let event_loop = asyncio.getattr("SelectorEventLoop")?.call1((&selector,))?;
     asyncio.call_method1("set_event_loop", (&event_loop,))?;
     let state = PyDict::new(py);
-    let Setup { application, style, root_path, lifespan: mode } = setup;
-    let lifespan = Lifespan::start(&event_loop, &application, style, &state, mode)?;
+    let Setup { application, style, options } = setup;
+    watch_stalls(py, helm, options.stall_warning)?;
+    let lifespan = Lifespan::start(&event_loop, &application, style, &state, options.lifespan)?;
     let shared = lifespan.is_some().then(|| state.unbind());
-    let scopes = ScopeMaker::new(py, &root_path, shared);
-    let common = Common::new(&event_loop, Arc::clone(helm))?;
+    let scopes = ScopeMaker::new(py, &options.root_path, &options.asgi_spec_version, shared);
+    let common = Common::new(&event_loop, Arc::clone(helm), options.cancel_on_disconnect)?;
     selector.get().open(Gateway::new(py, application, style, common, scopes)?);
     Ok((event_loop, lifespan))
+}
+
+/// Has the log show what the loop's thread, which is this one, is busy with when it blocks the loop for so many seconds.
+fn watch_stalls(py: Python<'_>, helm: &Arc<Helm>, seconds: f64) -> PyResult<()> {
+    if seconds <= 0.0 {
+        return Ok(());
+    }
+    let me: u64 = py.import("threading")?.call_method0("get_ident")?.extract()?;
+    let (patience, watched) = (Duration::from_secs_f64(seconds), Arc::downgrade(helm));
+    helm.watch_stalls(
+        patience,
+        Box::new(move || {
+            let watched = Weak::clone(&watched);
+            // Whoever reports drives I/O and cannot wait for the interpreter.
+            let report = move || {
+                let text = Python::attach(|py| stack(py, me)).unwrap_or_else(|error| error.to_string());
+                let is_over = watched.upgrade().is_none_or(|helm| !helm.is_stalled());
+                let shown =
+                    if is_over { "it goes on now; its stack was not caught" } else { text.trim_end() };
+                tracing::warn!("the event loop has been blocked for {seconds} s\n{shown}");
+            };
+            if let Err(error) = thread::Builder::new().name("ironbridge-stall".to_owned()).spawn(report) {
+                tracing::warn!(%error, "the event loop has been blocked for {seconds} s");
+            }
+        }),
+    );
+    Ok(())
+}
+
+/// What a thread runs now, as Python prints it.
+fn stack(py: Python<'_>, thread: u64) -> PyResult<String> {
+    let frame = py.import("sys")?.call_method0("_current_frames")?.get_item(thread)?;
+    let lines = py.import("traceback")?.call_method1("format_stack", (frame,))?;
+    pyo3::types::PyString::new(py, "").call_method1("join", (lines,))?.extract()
 }
 
 /// As `asyncio.run()` ends: what is left is cancelled, and generators and the default executor are closed.

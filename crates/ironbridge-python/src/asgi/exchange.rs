@@ -2,14 +2,17 @@
 
 use std::{
     collections::VecDeque,
+    fs::File,
     io::Read,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use ironbridge_exchange::{
-    BodyFraming, Request, RequestBody, RequestHead,
+    BodyFraming, Request, RequestBody, RequestHead, Version,
+    hints::EarlyHints,
     pipe::{PipeError, Receiver},
 };
 use pyo3::{
@@ -28,7 +31,10 @@ use super::{
 };
 use crate::{
     plain,
-    wsgi::{heading::Heading, outlet::copy_bytes},
+    wsgi::{
+        heading::{Heading, HeadingError},
+        outlet::copy_bytes,
+    },
 };
 
 pyo3::create_exception!(
@@ -44,6 +50,7 @@ pub struct Exchange {
     desk: Arc<Desk>,
     common: Arc<Common>,
     head: Arc<RequestHead>,
+    hints: Option<EarlyHints>,
     state: Mutex<State>,
 }
 
@@ -59,12 +66,14 @@ struct State {
     returned: VecDeque<Py<PyAny>>,
     outgoing: Outgoing,
     is_disconnected: bool,
+    /// The task was cancelled because its client had left.
+    is_cancelled: bool,
 }
 
 /// What has not been received of the request's body.
 enum Incoming {
     Bytes(Bytes),
-    File(std::fs::File),
+    File(File),
     Stream(Receiver),
     /// All of it has been received.
     Over,
@@ -118,6 +127,9 @@ impl Exchange {
         match kind.to_str()? {
             "http.response.start" => this.start(event)?,
             "http.response.body" => this.body(py, event)?,
+            "http.response.pathsend" => this.pathsend(event)?,
+            "http.response.trailers" => this.trailers(event)?,
+            "http.response.early_hint" => this.early_hint(event)?,
             other => {
                 let stage = this.state().outgoing.name();
                 return Err(PyValueError::new_err(format!(
@@ -178,11 +190,12 @@ impl Exchange {
             RequestBody::Spooled { file, .. } => Incoming::File(file),
             RequestBody::Stream(receiver) => Incoming::Stream(receiver),
         };
-        let outgoing = Outgoing::new(desk.is_head);
+        let outgoing = Outgoing::new(desk.is_head, takes_trailers(head));
         Self {
             desk,
             common,
             head: request.head,
+            hints: request.early_hints,
             state: Mutex::new(State {
                 incoming,
                 left,
@@ -191,6 +204,7 @@ impl Exchange {
                 returned: VecDeque::new(),
                 outgoing,
                 is_disconnected: false,
+                is_cancelled: false,
             }),
         }
     }
@@ -202,7 +216,22 @@ impl Exchange {
     pub fn look(&self, py: Python<'_>) -> PyResult<()> {
         self.desk.begin_look();
         self.look_for_readers(py)?;
-        self.look_for_writers(py)
+        self.look_for_writers(py)?;
+        if self.common.cancels { self.look_for_the_client(py) } else { Ok(()) }
+    }
+
+    /// `--cancel-on-disconnect`: from now on the task hears of it at once when its client leaves.
+    ///
+    /// # Errors
+    /// Python's.
+    pub fn look_for_the_client(&self, py: Python<'_>) -> PyResult<()> {
+        let has_left = {
+            let mut state = self.state();
+            let is_over = state.outgoing.is_over();
+            let has_left = state.poll_disconnect(&self.desk).is_ready() && !is_over;
+            has_left && !std::mem::replace(&mut state.is_cancelled, true)
+        };
+        if has_left { self.common.cancel(py, self.desk.id) } else { Ok(()) }
     }
 
     /// A task that was cancelled gives an event back.
@@ -221,6 +250,7 @@ impl Exchange {
             Some(Ended::Raised(error)) if client_left && error.is_instance_of::<PyOSError>(py) => {
                 tracing::debug!(request = %self.name(), %error, "a client left while the application ran");
             }
+            Some(Ended::Cancelled) if client_left => {}
             Some(Ended::Raised(error)) => self.log(py, &error),
             Some(Ended::Cancelled) if !is_over => {
                 tracing::warn!(request = %self.name(), "the application was cancelled");
@@ -311,14 +341,86 @@ impl Exchange {
         let status: u16 = status.extract().map_err(|_| {
             PyTypeError::new_err(format!("the status must be an int such as 200, not {status}"))
         })?;
-        let mut heading =
-            Heading::of_status(status, ROOM).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let mut heading = Heading::of_status(status, ROOM).map_err(invalid)?;
         if let Some(headers) = event.get_item(&names.headers)? {
             for pair in headers.try_iter()? {
                 push_pair(&mut heading, &pair?)?;
             }
         }
-        self.state().outgoing.start(heading).map_err(wrong)
+        let trailers = match event.get_item(&names.trailers)? {
+            Some(trailers) => trailers.is_truthy()?,
+            None => false,
+        };
+        self.state().outgoing.start(heading, trailers).map_err(wrong)
+    }
+
+    /// "Path Send" (ASGI extensions).
+    fn pathsend(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
+        let path: PathBuf = event
+            .get_item("path")?
+            .ok_or_else(|| PyValueError::new_err("http.response.pathsend has no \"path\""))?
+            .extract()?;
+        if !path.is_absolute() {
+            return Err(PyValueError::new_err(format!("the path {} is not absolute", path.display())));
+        }
+        if self.is_disconnected() {
+            return Err(disconnected());
+        }
+        let file = File::open(&path)?;
+        let facts = file.metadata()?;
+        if !facts.is_file() {
+            return Err(PyValueError::new_err(format!("{} is no regular file", path.display())));
+        }
+        let (response, _) = self.state().outgoing.file(file, facts.len()).map_err(wrong)?;
+        if let Some(response) = response {
+            self.desk.answer(response);
+        }
+        if !self.state().readers.is_empty() {
+            self.look_for_readers(event.py())?;
+        }
+        Ok(())
+    }
+
+    /// "HTTP Trailers" (ASGI extensions).
+    fn trailers(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
+        let mut heading = Heading::of_status(200, ROOM).map_err(invalid)?;
+        if let Some(headers) = event.get_item(&self.common.names.headers)? {
+            for pair in headers.try_iter()? {
+                push_pair(&mut heading, &pair?)?;
+            }
+        }
+        let more = match event.get_item("more_trailers")? {
+            Some(more) => more.is_truthy()?,
+            None => false,
+        };
+        if self.is_disconnected() {
+            return Err(disconnected());
+        }
+        let waker = self.state().outgoing.trailers(&heading.build().lines, more).map_err(wrong)?;
+        self.desk.wake(waker);
+        if !more && !self.state().readers.is_empty() {
+            self.look_for_readers(event.py())?;
+        }
+        Ok(())
+    }
+
+    /// "Early Hints" (ASGI extensions): a 103 response, as long as the head is not out.
+    fn early_hint(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
+        let mut heading = Heading::of_status(200, ROOM).map_err(invalid)?;
+        if let Some(links) = event.get_item("links")? {
+            for link in links.try_iter()? {
+                let link = link?;
+                let link = link.cast::<PyBytes>().map_err(|_| {
+                    PyTypeError::new_err(format!("links must be byte strings, not {}", kind_of(&link)))
+                })?;
+                heading.push(b"Link", link.as_bytes()).map_err(invalid)?;
+            }
+        }
+        if let Some(hints) = self.hints.as_ref().filter(|_| !self.state().outgoing.is_begun()) {
+            hints.push(heading.build().lines);
+            self.desk.wake_connection();
+        }
+        Ok(())
     }
 
     fn body(&self, py: Python<'_>, event: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -338,6 +440,9 @@ impl Exchange {
         let (response, waker) = sent.map_err(wrong)?;
         if let Some(response) = response {
             self.desk.answer(response);
+            if more && self.common.cancels {
+                self.look_for_the_client(py)?;
+            }
         }
         self.desk.wake(waker);
         if !more && !self.state().readers.is_empty() {
@@ -475,6 +580,18 @@ fn bytes_of(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 
 fn kind_of(object: &Bound<'_, PyAny>) -> String {
     object.get_type().name().map_or_else(|_| "something else".to_owned(), |name| name.to_string())
+}
+
+/// Whether the client has said that it takes trailers (RFC 9110 section 10.1.4) and can be given some.
+pub fn takes_trailers(head: &RequestHead) -> bool {
+    let wants = |value: &[u8]| {
+        value.split(|&byte| byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    };
+    head.version == Version::Http11 && head.fields.get_all("te").any(wants)
+}
+
+fn invalid(error: HeadingError) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
 /// Bytes that the header lines of a response take, about.

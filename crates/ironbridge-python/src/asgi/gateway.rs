@@ -24,6 +24,8 @@ use super::{
 pub struct Common {
     /// Strings.
     pub names: Names,
+    /// Tasks are cancelled when their client leaves.
+    pub cancels: bool,
     /// An awaitable that is complete, with None.
     pub nothing: Py<Awaitable>,
     /// `loop.create_future`
@@ -64,13 +66,14 @@ pub struct Gateway {
 }
 
 impl Common {
-    /// For one event loop.
+    /// For one event loop. `cancels`: tasks are cancelled when their client leaves.
     ///
     /// # Errors
     /// Python's.
-    pub fn new(event_loop: &Bound<'_, PyAny>, helm: Arc<Helm>) -> PyResult<Arc<Self>> {
+    pub fn new(event_loop: &Bound<'_, PyAny>, helm: Arc<Helm>, cancels: bool) -> PyResult<Arc<Self>> {
         Ok(Arc::new(Self {
             names: Names::new(event_loop.py()),
+            cancels,
             nothing: Py::new(event_loop.py(), Awaitable::nothing())?,
             create_future: event_loop.getattr("create_future")?.unbind(),
             live: Mutex::default(),
@@ -93,6 +96,15 @@ impl Common {
             self.running.fetch_sub(1, Ordering::Relaxed);
             self.stop_when_idle(py);
         }
+    }
+
+    /// Cancels the task of a request, if it still runs.
+    ///
+    /// # Errors
+    /// Python's.
+    pub fn cancel(&self, py: Python<'_>, id: u64) -> PyResult<()> {
+        let task = self.live().get(&id).map(|live| live.task.clone_ref(py));
+        task.map_or(Ok(()), |task| task.call_method0(py, &self.names.cancel).map(drop))
     }
 
     fn remember(&self, id: u64, live: Live) {
@@ -179,6 +191,9 @@ impl Gateway {
         self.common
             .remember(desk.id, Live { exchange: exchange.clone().unbind(), task: task.clone().unbind() });
         task.call_method1(&names.add_done_callback, (ended,))?;
+        if self.common.cancels {
+            exchange.get().look_for_the_client(py)?;
+        }
         Ok(())
     }
 

@@ -5,8 +5,10 @@
 
 use std::{
     collections::VecDeque,
+    future::Future,
+    pin::pin,
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -36,6 +38,13 @@ pub struct Helm {
     departures: AtomicU64,
     helper: Parker,
     helper_sleeps: AtomicBool,
+    stalls: OnceLock<Stalls>,
+}
+
+/// What happens when the event loop is busy for long.
+struct Stalls {
+    patience: Duration,
+    report: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +72,7 @@ impl Helm {
             departures: AtomicU64::new(0),
             helper: Parker::default(),
             helper_sleeps: AtomicBool::new(false),
+            stalls: OnceLock::new(),
         }
     }
 
@@ -105,6 +115,16 @@ impl Helm {
         });
         self.end();
         value
+    }
+
+    /// From now on `report` is called, once each time, when the event loop has been busy for `patience`.
+    pub fn watch_stalls(&self, patience: Duration, report: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.stalls.set(Stalls { patience, report });
+    }
+
+    /// Whether the event loop is busy and somebody else drives.
+    pub fn is_stalled(&self) -> bool {
+        *self.lead() == Lead::Helper
     }
 
     /// The event loop has ended.
@@ -188,9 +208,23 @@ impl Helm {
 
     /// Drives until the event loop wants to.
     fn stand_in(&self) {
-        self.reactor.drive(|_| {
+        let mut stalls = self.stalls.get();
+        let mut alarm = pin!(stalls.map(|stalls| {
+            let _context = self.reactor.enter();
+            tokio::time::sleep(stalls.patience)
+        }));
+        self.reactor.drive(|cx| {
             self.wakes.wake_all();
-            if self.wanted.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+            if self.wanted.load(Ordering::SeqCst) {
+                return Poll::Ready(());
+            }
+            if let (Some(stall), Some(alarm)) = (stalls, alarm.as_mut().as_pin_mut())
+                && alarm.poll(cx).is_ready()
+            {
+                stalls = None;
+                (stall.report)();
+            }
+            Poll::Pending
         });
         let mut lead = self.lead();
         *lead = Lead::Vacant { since: Moment::now() };

@@ -31,6 +31,10 @@ interned! {
         body = "body";
         more_body = "more_body";
         status = "status";
+        trailers = "trailers";
+        pathsend = "http.response.pathsend";
+        early_hint = "http.response.early_hint";
+        response_trailers = "http.response.trailers";
         done = "done";
         cancel = "cancel";
         cancelled = "cancelled";

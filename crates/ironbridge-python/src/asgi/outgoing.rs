@@ -1,10 +1,13 @@
 //! How far an ASGI response has come: waiting, started, streaming, over. One transition function an event, no Python.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    fs::File,
+    task::{Context, Poll, Waker},
+};
 
 use bytes::Bytes;
 use ironbridge_exchange::{
-    Response, ResponseBody,
+    HeaderBlock, Response, ResponseBody,
     pipe::{self, PipeError, Sender},
 };
 
@@ -14,6 +17,7 @@ use crate::wsgi::heading::Heading;
 #[derive(Debug)]
 pub struct Outgoing {
     is_head: bool,
+    takes_trailers: bool,
     stage: Stage,
 }
 
@@ -21,12 +25,14 @@ pub struct Outgoing {
 enum Stage {
     /// Nothing has been sent.
     Waiting,
-    /// `http.response.start` has come. The head leaves with the first part of the body.
-    Started(Heading),
+    /// `http.response.start` has come. The head leaves with the first part of the body. `trailers`: they will follow it.
+    Started { heading: Heading, trailers: bool },
     /// The head is out. `owed`: bytes that Content-Length promises and that have not come yet.
-    Streaming { body: Sender, owed: Option<u64> },
+    Streaming { body: Sender, owed: Option<u64>, trailers: bool },
     /// The head is out, and nobody wants the body: in answer to HEAD, with 204 and with 304.
-    Bodyless,
+    Bodyless { trailers: bool },
+    /// The body is complete; trailers have been announced. `None`: nobody wants them.
+    Trailing { body: Option<Sender>, lines: HeaderBlock },
     /// The response is complete, or broken off.
     Over,
 }
@@ -40,6 +46,16 @@ pub enum SendError {
     /// A body without a start.
     #[error("unexpected event 'http.response.body': 'http.response.start' must come first")]
     NotStarted,
+    /// Trailers that `http.response.start` did not announce, or before the end of the body.
+    #[error(
+        "unexpected event 'http.response.trailers': the body is not complete, or its start had no \"trailers\""
+    )]
+    NoTrailers,
+    /// A file for the kernel to send, behind other parts of the body.
+    #[error(
+        "unexpected event 'http.response.pathsend': it must be the only one behind 'http.response.start'"
+    )]
+    NotAlone,
     /// Anything behind the end.
     #[error("unexpected event {0:?}: the response is complete already")]
     Over(&'static str),
@@ -58,18 +74,18 @@ pub enum SendError {
 type Sent = (Option<Response>, Option<Waker>);
 
 impl Outgoing {
-    /// Nothing has been sent. `is_head`: the answer is one to HEAD.
-    pub fn new(is_head: bool) -> Self {
-        Self { is_head, stage: Stage::Waiting }
+    /// Nothing has been sent. `is_head`: the answer is one to HEAD; `takes_trailers`: the client has said that it does.
+    pub fn new(is_head: bool, takes_trailers: bool) -> Self {
+        Self { is_head, takes_trailers, stage: Stage::Waiting }
     }
 
-    /// `http.response.start`.
+    /// `http.response.start`. `trailers`: they will follow the body.
     ///
     /// # Errors
     /// [`SendError::StartedTwice`], [`SendError::Over`].
-    pub fn start(&mut self, heading: Heading) -> Result<(), SendError> {
+    pub fn start(&mut self, heading: Heading, trailers: bool) -> Result<(), SendError> {
         match self.stage {
-            Stage::Waiting => self.stage = Stage::Started(heading),
+            Stage::Waiting => self.stage = Stage::Started { heading, trailers },
             Stage::Over => return Err(SendError::Over("http.response.start")),
             _ => return Err(SendError::StartedTwice),
         }
@@ -86,24 +102,81 @@ impl Outgoing {
                 self.stage = Stage::Waiting;
                 Err(SendError::NotStarted)
             }
-            Stage::Started(heading) if self.is_head || heading.forbids_body() => {
-                self.stage = if more { Stage::Bodyless } else { Stage::Over };
-                Ok((Some(self.bodyless(heading, &chunk, more)), None))
+            Stage::Started { heading, trailers } if self.is_head || heading.forbids_body() => {
+                self.stage = after_bodyless(more, trailers);
+                Ok((Some(self.bodyless(heading, Some(chunk.len() as u64).filter(|_| !more))), None))
             }
-            Stage::Started(heading) if more => Ok(self.begin(heading, chunk)?),
-            Stage::Started(heading) => self.whole(heading, chunk).map(|response| (Some(response), None)),
-            Stage::Streaming { body, owed } => self.go_on(body, owed, chunk, more).map(|waker| (None, waker)),
-            Stage::Bodyless => {
-                self.stage = if more { Stage::Bodyless } else { Stage::Over };
+            Stage::Started { heading, trailers } if more || trailers && self.takes_trailers => {
+                self.begin(heading, chunk, more, trailers)
+            }
+            Stage::Started { heading, trailers } => self.whole(heading, chunk, trailers),
+            Stage::Streaming { body, owed, trailers } => {
+                self.go_on(body, owed, chunk, more, trailers).map(|waker| (None, waker))
+            }
+            Stage::Bodyless { trailers } => {
+                self.stage = after_bodyless(more, trailers);
                 Ok((None, None))
+            }
+            stage @ Stage::Trailing { .. } => {
+                self.stage = stage;
+                Err(SendError::Over("http.response.body"))
             }
             Stage::Over => Err(SendError::Over("http.response.body")),
         }
     }
 
+    /// `http.response.pathsend`: all of the body is in a file, `len` bytes from its start.
+    ///
+    /// # Errors
+    /// [`SendError`]. Before the head is out, the response can still become another one.
+    pub fn file(&mut self, file: File, len: u64) -> Result<Sent, SendError> {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Waiting => {
+                self.stage = Stage::Waiting;
+                Err(SendError::NotStarted)
+            }
+            Stage::Started { heading, .. } if self.is_head || heading.forbids_body() => {
+                Ok((Some(self.bodyless(heading, Some(len))), None))
+            }
+            Stage::Started { mut heading, .. } => {
+                heading.promise(len);
+                self.check_whole(&heading, len)?;
+                let body = ResponseBody::File { file, offset: 0, len };
+                Ok((Some(Response { head: heading.build(), body }), None))
+            }
+            Stage::Over => Err(SendError::Over("http.response.pathsend")),
+            stage => {
+                self.stage = stage;
+                Err(SendError::NotAlone)
+            }
+        }
+    }
+
+    /// `http.response.trailers`: `lines` belong behind the body.
+    ///
+    /// # Errors
+    /// [`SendError::NoTrailers`], [`SendError::Over`].
+    pub fn trailers(&mut self, more_lines: &HeaderBlock, more: bool) -> Result<Option<Waker>, SendError> {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Trailing { body, mut lines } => {
+                more_lines.iter().for_each(|(name, value)| lines.push(name, value));
+                if more {
+                    self.stage = Stage::Trailing { body, lines };
+                    return Ok(None);
+                }
+                Ok(body.and_then(|body| body.finish_with(lines)))
+            }
+            Stage::Over => Err(SendError::Over("http.response.trailers")),
+            stage => {
+                self.stage = stage;
+                Err(SendError::NoTrailers)
+            }
+        }
+    }
+
     /// Whether the head is out.
     pub fn is_begun(&self) -> bool {
-        matches!(self.stage, Stage::Streaming { .. } | Stage::Bodyless | Stage::Over)
+        !matches!(self.stage, Stage::Waiting | Stage::Started { .. })
     }
 
     /// Whether nothing can follow.
@@ -115,8 +188,8 @@ impl Outgoing {
     pub fn name(&self) -> &'static str {
         match self.stage {
             Stage::Waiting => "has not started",
-            Stage::Started(_) => "has started",
-            Stage::Streaming { .. } | Stage::Bodyless => "is being sent",
+            Stage::Started { .. } => "has started",
+            Stage::Streaming { .. } | Stage::Bodyless { .. } | Stage::Trailing { .. } => "is being sent",
             Stage::Over => "is complete",
         }
     }
@@ -148,38 +221,55 @@ impl Outgoing {
     /// Breaks the response off, so that the client notices. Returns whom to wake.
     pub fn abort(&mut self) -> Option<Waker> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Streaming { body, .. } => body.fail(PipeError::Closed),
+            Stage::Streaming { body, .. } | Stage::Trailing { body: Some(body), .. } => {
+                body.fail(PipeError::Closed)
+            }
             _ => None,
         }
     }
 
-    fn bodyless(&self, mut heading: Heading, chunk: &Bytes, more: bool) -> Response {
+    /// `length`: the whole body's, where it is known.
+    fn bodyless(&self, mut heading: Heading, length: Option<u64>) -> Response {
         // Nothing in answer to HEAD does not tell how much GET would bring (RFC 9110 section 9.3.2).
-        if !more && !chunk.is_empty() && !heading.forbids_body() {
-            heading.promise(chunk.len() as u64);
+        if let Some(length @ 1..) = length.filter(|_| !heading.forbids_body()) {
+            heading.promise(length);
         }
         Response { head: heading.build(), body: ResponseBody::Empty }
     }
 
-    fn whole(&mut self, mut heading: Heading, chunk: Bytes) -> Result<Response, SendError> {
+    fn whole(&mut self, mut heading: Heading, chunk: Bytes, trailers: bool) -> Result<Sent, SendError> {
         let length = chunk.len() as u64;
         heading.promise(length);
-        if let Err(error) = settle(heading.content_length(), length, true) {
-            // The head has not left: the client gets a whole response that says that the server failed.
-            self.stage = Stage::Waiting;
-            return Err(error);
+        self.check_whole(&heading, length)?;
+        if trailers {
+            self.stage = Stage::Trailing { body: None, lines: HeaderBlock::default() };
         }
-        Ok(Response { head: heading.build(), body: ResponseBody::Bytes(chunk) })
+        Ok((Some(Response { head: heading.build(), body: ResponseBody::Bytes(chunk) }), None))
     }
 
-    fn begin(&mut self, heading: Heading, chunk: Bytes) -> Result<Sent, SendError> {
-        let owed = settle(heading.content_length(), chunk.len() as u64, false).inspect_err(|_| {
-            self.stage = Stage::Waiting;
-        })?;
+    /// A body of another length than promised: the head has not left, so the client gets a whole response that says that
+    /// the server failed.
+    fn check_whole(&mut self, heading: &Heading, length: u64) -> Result<(), SendError> {
+        settle(heading.content_length(), length, true).map(drop).inspect_err(|_| self.stage = Stage::Waiting)
+    }
+
+    fn begin(
+        &mut self,
+        heading: Heading,
+        chunk: Bytes,
+        more: bool,
+        trailers: bool,
+    ) -> Result<Sent, SendError> {
+        let owed = settle(heading.content_length(), chunk.len() as u64, !more)
+            .inspect_err(|_| self.stage = Stage::Waiting)?;
         let (body, receiver) = pipe::pipe(WINDOW);
         // The receiver is ours still, so the push cannot fail and wakes nobody.
         let _ = body.push(chunk);
-        self.stage = Stage::Streaming { body, owed };
+        self.stage = if more {
+            Stage::Streaming { body, owed, trailers }
+        } else {
+            Stage::Trailing { body: Some(body), lines: HeaderBlock::default() }
+        };
         Ok((Some(Response { head: heading.build(), body: ResponseBody::Stream(receiver) }), None))
     }
 
@@ -189,21 +279,36 @@ impl Outgoing {
         owed: Option<u64>,
         chunk: Bytes,
         more: bool,
+        trailers: bool,
     ) -> Result<Option<Waker>, SendError> {
         // A failure drops the sender, which breaks the response off.
         let owed = settle(owed, chunk.len() as u64, !more)?;
         let pushed = body.push(chunk);
         if more {
             let waker = pushed.map_err(|_| SendError::ClientLeft)?;
-            self.stage = Stage::Streaming { body, owed };
+            self.stage = Stage::Streaming { body, owed, trailers };
             return Ok(waker);
         }
-        let finished = body.finish();
+        let finished = if trailers && pushed.is_ok() {
+            self.stage = Stage::Trailing { body: Some(body), lines: HeaderBlock::default() };
+            None
+        } else {
+            body.finish()
+        };
         match pushed {
             Ok(waker) => Ok(waker.or(finished)),
             // All that was promised may have gone out before the client left.
             Err(_) => Err(SendError::ClientLeft),
         }
+    }
+}
+
+/// The stage after a part of a body that nobody wants.
+fn after_bodyless(more: bool, trailers: bool) -> Stage {
+    match (more, trailers) {
+        (true, _) => Stage::Bodyless { trailers },
+        (false, true) => Stage::Trailing { body: None, lines: HeaderBlock::default() },
+        (false, false) => Stage::Over,
     }
 }
 
@@ -236,8 +341,8 @@ mod tests {
     }
 
     fn started(length: Option<&str>) -> Outgoing {
-        let mut outgoing = Outgoing::new(false);
-        outgoing.start(heading(200, length)).unwrap();
+        let mut outgoing = Outgoing::new(false, true);
+        outgoing.start(heading(200, length), false).unwrap();
         outgoing
     }
 
@@ -253,15 +358,18 @@ mod tests {
 
     #[test]
     fn events_in_the_wrong_order_are_refused_and_change_nothing() {
-        let mut outgoing = Outgoing::new(false);
+        let mut outgoing = Outgoing::new(false, true);
         assert_eq!(outgoing.body(bytes("x"), false).err(), Some(SendError::NotStarted));
-        outgoing.start(heading(200, None)).unwrap();
-        assert_eq!(outgoing.start(heading(200, None)).err(), Some(SendError::StartedTwice));
+        outgoing.start(heading(200, None), false).unwrap();
+        assert_eq!(outgoing.start(heading(200, None), false).err(), Some(SendError::StartedTwice));
         let _response = outgoing.body(bytes("x"), true).unwrap();
-        assert_eq!(outgoing.start(heading(200, None)).err(), Some(SendError::StartedTwice));
+        assert_eq!(outgoing.start(heading(200, None), false).err(), Some(SendError::StartedTwice));
         outgoing.body(bytes("x"), false).unwrap();
         assert_eq!(outgoing.body(bytes("x"), false).err(), Some(SendError::Over("http.response.body")));
-        assert_eq!(outgoing.start(heading(200, None)).err(), Some(SendError::Over("http.response.start")));
+        assert_eq!(
+            outgoing.start(heading(200, None), false).err(),
+            Some(SendError::Over("http.response.start"))
+        );
     }
 
     #[test]
@@ -283,14 +391,14 @@ mod tests {
     fn a_failure_before_the_head_is_out_leaves_room_for_another_response() {
         let mut outgoing = started(Some("3"));
         outgoing.body(bytes("four"), false).unwrap_err();
-        assert!(!outgoing.is_begun() && outgoing.start(heading(500, None)).is_ok());
+        assert!(!outgoing.is_begun() && outgoing.start(heading(500, None), false).is_ok());
     }
 
     #[test]
     fn answers_without_a_body_take_what_the_application_gives_and_send_nothing() {
         for (is_head, status) in [(true, 200), (false, 204), (false, 304)] {
-            let mut outgoing = Outgoing::new(is_head);
-            outgoing.start(heading(status, Some("7"))).unwrap();
+            let mut outgoing = Outgoing::new(is_head, true);
+            outgoing.start(heading(status, Some("7")), false).unwrap();
             let (response, _) = outgoing.body(bytes("x"), true).unwrap();
             let response = response.unwrap();
             assert!(matches!(response.body, ResponseBody::Empty));
@@ -309,5 +417,52 @@ mod tests {
         drop(response);
         assert!(outgoing.poll_closed(&mut cx).is_ready());
         assert_eq!(outgoing.body(bytes("x"), true).err(), Some(SendError::ClientLeft));
+    }
+    fn lines(name: &str) -> HeaderBlock {
+        let mut lines = HeaderBlock::default();
+        lines.push(name.as_bytes(), b"1");
+        lines
+    }
+
+    #[test]
+    fn trailers_follow_the_body_where_they_were_announced_and_are_wanted() {
+        let mut outgoing = Outgoing::new(false, true);
+        outgoing.start(heading(200, None), true).unwrap();
+        assert_eq!(outgoing.trailers(&lines("a"), false).err(), Some(SendError::NoTrailers));
+        let (response, _) = outgoing.body(bytes("x"), false).unwrap();
+        assert!(matches!(outgoing.body(bytes("x"), false), Err(SendError::Over(_))) && !outgoing.is_over());
+        outgoing.trailers(&lines("a"), true).unwrap();
+        outgoing.trailers(&lines("b"), false).unwrap();
+        assert!(outgoing.is_over());
+        let ResponseBody::Stream(mut receiver) = response.unwrap().body else { panic!("no stream") };
+        assert_eq!(receiver.take_trailers().as_bytes(), b"a: 1\r\nb: 1\r\n");
+    }
+
+    #[test]
+    fn trailers_that_nobody_wants_are_taken_and_dropped() {
+        for (is_head, takes) in [(false, false), (true, true)] {
+            let mut outgoing = Outgoing::new(is_head, takes);
+            outgoing.start(heading(200, None), true).unwrap();
+            let (response, _) = outgoing.body(bytes("x"), false).unwrap();
+            assert!(!matches!(response.unwrap().body, ResponseBody::Stream(_)));
+            assert!(
+                !outgoing.is_over() && outgoing.trailers(&lines("a"), false).is_ok() && outgoing.is_over()
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_is_the_only_part_of_a_body() {
+        let file = || File::open("/dev/null").unwrap();
+        let mut outgoing = Outgoing::new(false, false);
+        assert_eq!(outgoing.file(file(), 7).err(), Some(SendError::NotStarted));
+        outgoing.start(heading(200, None), false).unwrap();
+        let response = outgoing.file(file(), 7).unwrap().0.unwrap();
+        assert_eq!(response.head.content_length, Some(7));
+        assert!(matches!(outgoing.file(file(), 7), Err(SendError::Over(_))));
+        let mut streaming = started(None);
+        let _response = streaming.body(bytes("x"), true).unwrap();
+        assert_eq!(streaming.file(file(), 7).err(), Some(SendError::NotAlone));
+        assert_eq!(started(Some("8")).file(file(), 7).err(), Some(SendError::TooShort(1)));
     }
 }

@@ -13,7 +13,7 @@ use pyo3::{
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
 
-use super::names::Names;
+use super::{exchange::takes_trailers, names::Names};
 use crate::{names::Methods, wsgi::mount::percent_decode};
 
 /// Makes scopes.
@@ -37,11 +37,11 @@ struct Ends {
 struct RepeatedHeaders(Py<PyTuple>);
 
 impl ScopeMaker {
-    /// Scopes of an application at `root_path`, which is empty or starts with a slash and does not end with one.
-    pub fn new(py: Python<'_>, root_path: &str, state: Option<Py<PyDict>>) -> Self {
+    /// Scopes of an application that is told `spec_version`, at `root_path`, which is empty or starts with a slash and does not end with one.
+    pub fn new(py: Python<'_>, root_path: &str, spec_version: &str, state: Option<Py<PyDict>>) -> Self {
         Self {
             root_path: root_path.as_bytes().to_vec(),
-            spec_version: PyString::intern(py, HTTP_SPEC_VERSION).unbind(),
+            spec_version: PyString::intern(py, spec_version).unbind(),
             version: PyString::intern(py, ASGI_VERSION).unbind(),
             state,
             header_names: HeaderNames::default(),
@@ -77,7 +77,7 @@ impl ScopeMaker {
         if let Some(state) = &self.state {
             scope.set_item(&names.state, state.bind(py).copy()?)?;
         }
-        scope.set_item(&names.extensions, PyDict::new(py))?;
+        scope.set_item(&names.extensions, extensions(py, names, request)?)?;
         Ok(scope)
     }
 
@@ -153,6 +153,19 @@ impl ScopeMaker {
     }
 }
 
+/// What may be sent beyond the core events, each with a dict of its own.
+fn extensions<'py>(py: Python<'py>, names: &Names, request: &Request) -> PyResult<Bound<'py, PyDict>> {
+    let extensions = PyDict::new(py);
+    extensions.set_item(&names.pathsend, PyDict::new(py))?;
+    if request.early_hints.is_some() {
+        extensions.set_item(&names.early_hint, PyDict::new(py))?;
+    }
+    if takes_trailers(&request.head) {
+        extensions.set_item(&names.response_trailers, PyDict::new(py))?;
+    }
+    Ok(extensions)
+}
+
 fn client(py: Python<'_>, address: &Address) -> PyResult<Option<Py<PyTuple>>> {
     match address {
         Address::Tcp(tcp) => {
@@ -198,7 +211,5 @@ impl HeaderNames {
 
 /// The version of ASGI itself.
 pub const ASGI_VERSION: &str = "3.0";
-/// The version of "HTTP & WebSocket" that is spoken.
-const HTTP_SPEC_VERSION: &str = "2.5";
 const MOST: usize = 1024;
 const LONGEST: usize = 64;
