@@ -43,8 +43,11 @@ def _ironbridge(threads: int) -> Command:
     return command
 
 
-def _ironbridge_asgi(environment: Environment, app: str, port: int) -> list[str]:
-    return [str(environment.bin / "ironbridge"), "--bind", f"127.0.0.1:{port}", app]
+def _ironbridge_asgi(loop: str) -> Command:
+    def command(environment: Environment, app: str, port: int) -> list[str]:
+        return [str(environment.bin / "ironbridge"), "--bind", f"127.0.0.1:{port}", "--loop", loop, app]
+
+    return command
 
 
 def _granian_asgi(environment: Environment, app: str, port: int) -> list[str]:
@@ -140,7 +143,8 @@ SERVERS = (
     Server("bjoern", "bjoern", "bjoern", 1, _launch("bjoern"), "one thread: a blocking view blocks all"),
     Server("fastpysgi", "FastPySGI", "fastpysgi", 1, _launch("fastpysgi"), "one thread: a blocking view blocks all"),
     Server("freastal", "Freastal", "freastal", 1, _launch("freastal"), "one thread; never calls close() of a response"),
-    Server("ironbridge-asgi", "Ironbridge, ASGI", "ironbridge", 1, _ironbridge_asgi, "asyncio", "asgi"),
+    Server("ironbridge-asgi", "Ironbridge, asyncio", "ironbridge", 1, _ironbridge_asgi("asyncio"), "", "asgi"),
+    Server("ironbridge-uvloop", "Ironbridge, uvloop", "ironbridge", 1, _ironbridge_asgi("uvloop"), "", "asgi"),
     Server("granian-asgi", "Granian, ASGI", "granian", 1, _granian_asgi, "uvloop, --http 1 --no-ws", "asgi"),
     Server("uvicorn", "Uvicorn", "uvicorn", 1, _uvicorn, "uvloop and httptools", "asgi"),
     Server("gunicorn-asgi", "Gunicorn asgi", "gunicorn", 1, _gunicorn_asgi, "its own asgi worker", "asgi"),

@@ -103,11 +103,12 @@ def validated_server() -> Iterator[ServerProcess]:
         assert "garbage collected without being closed" not in server.log()
 
 
-@pytest.fixture(scope="session")
-def asgi_server() -> Iterator[ServerProcess]:
-    """A server with default options that runs the ASGI applications."""
+@pytest.fixture(scope="session", params=["asyncio", "uvloop"])
+def asgi_server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+    """A server with default options that runs the ASGI applications, on one kind of loop and on the other."""
+    loop = f"--loop={request.param}"
     with ExitStack() as stack:
-        server = ServerProcess.start("asgi_apps:application", cwd=ASGI_FOLDER, env=ASGI_ENVIRONMENT)
+        server = ServerProcess.start("asgi_apps:application", loop, cwd=ASGI_FOLDER, env=ASGI_ENVIRONMENT)
         _enter(stack, server)
         yield server
 

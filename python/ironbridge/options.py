@@ -106,6 +106,11 @@ class Options(TypedDict, total=False):
     interface: Literal["auto", "wsgi", "asgi"] | None
     """How the application is called. With `auto` it is looked at."""
 
+    loop: str | None
+    """Event loop of an ASGI application: asyncio, uvloop, or MODULE:FUNCTION that makes one; auto is
+    uvloop where that is installed. asyncio waits in the server's own reactor, which is best for
+    applications that ask no other servers; for any other loop the reactor runs on a second thread."""
+
     lifespan: Literal["auto", "on", "off"] | None
     """Whether an ASGI application is told when the server starts and stops. With `auto`, one that does not
     support it is served without."""

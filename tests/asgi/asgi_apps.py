@@ -371,6 +371,7 @@ async def loop_facts(scope: Scope, receive: Receive, send: Send) -> None:
         "from a thread": in_thread,
         "called": await called,
         "subprocess": output.decode(),
+        "loop": type(loop).__module__.partition(".")[0],
     }
     await _json(send, facts)
 

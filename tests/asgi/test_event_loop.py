@@ -11,8 +11,10 @@ from wsgi_site import Site
 
 
 def test_tasks_timeouts_threads_subprocesses_and_contexts_work(asgi_site: Site) -> None:
+    loop = "uvloop" if "--loop=uvloop" in asgi_site.server.process.args else "asyncio"
     for _ in range(3):
         assert asgi_site.json("loop_facts") == {
+            "loop": loop,
             "is a task": True,
             "context before": "nothing",
             "context after": True,
@@ -40,14 +42,6 @@ def test_a_blocked_loop_stops_no_io(asgi_site: Site) -> None:
     assert other.response().status == 400
     assert time.monotonic() - begin < 0.5
     assert (connection.read_chunk(), connection.read_chunk()) == (b" end", b"")
-
-
-def test_what_blocks_the_loop_is_shown_once(serve_asgi: ServeAsgi) -> None:
-    site = serve_asgi("--stall-warning=0.3")
-    assert site.get("blocking", seconds=1.2).body == b"part end"
-    site.server.wait_log(r"the event loop has been blocked for 0\.3 s[\s\S]*in blocking[\s\S]*time\.sleep")
-    assert site.get("blocking", seconds=0.1).body == b"part end"
-    assert site.whole_log().count("has been blocked") == 1
 
 
 def test_a_loop_that_waits_is_not_blocked(serve_asgi: ServeAsgi) -> None:
@@ -109,6 +103,36 @@ def test_a_start_that_hangs_can_be_interrupted(serve_asgi: ServeAsgi) -> None:
     server.wait_log("starting")
     assert server.stop() == 0
     assert "listening" not in server.log()
+
+
+def test_a_loop_may_be_made_by_any_function(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi("--loop=asyncio:SelectorEventLoop")
+    for _ in range(20):
+        assert site.get("slept", seconds=0.01).body == b"slept"
+    assert site.get("background", seconds=0.3).body == b"hello"
+    assert site.server.stop() == 0
+    assert f"background done {site.key}" in site.server.log()
+    assert "told of the shutdown" in site.server.log()
+
+
+@pytest.mark.parametrize("name", ["nowhere:new_loop", "asyncio:nothing"])
+def test_a_loop_that_does_not_exist_is_named(serve_asgi: ServeAsgi, name: str) -> None:
+    server = serve_asgi.failing(f"--loop={name}", code=ANSWER + LIFESPANS["absent"])
+    assert server.wait() == 3
+    assert f"option --loop: {name}: " in server.log()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_blocks_a_loop_of_any_kind_is_shown_once(serve_asgi: ServeAsgi, loop: str) -> None:
+    site = serve_asgi("--stall-warning=0.3", f"--loop={loop}")
+    connection, other = site.connect(), site.connect()
+    connection.send(get(site.target("blocking", seconds=1.2)))
+    connection.head()
+    other.send(get("/hello"))
+    assert other.response().body == b"hello"
+    site.server.wait_log(r"the event loop has been blocked for 0\.3 s[\s\S]*in blocking[\s\S]*time\.sleep")
+    assert site.get("blocking", seconds=0.1).body == b"part end"
+    assert site.whole_log().count("has been blocked") == 1
 
 
 def test_a_task_factory_is_honoured(serve_asgi: ServeAsgi) -> None:

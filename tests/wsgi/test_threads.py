@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from raw_client import get
+from serving import ServerProcess
 from wsgi_site import Site
 
 uses = pytest.mark.uses
@@ -31,6 +34,18 @@ def test_a_forked_child_ends_with_its_request(site: Site, child: str, status: in
     assert site.json(child=child) == status
     for _ in range(20):
         site.assert_alive()
+
+
+def test_the_main_thread_is_not_one_of_the_pool(tmp_path: Path) -> None:
+    # Python takes the thread that first imports threading for the main one.
+    (tmp_path / "plain.py").write_text(
+        "def app(environ, start_response):\n"
+        "    import threading\n"
+        "    start_response('200 OK', [])\n"
+        "    return [repr(threading.current_thread() is threading.main_thread()).encode()]\n"
+    )
+    with ServerProcess.start("plain:app", cwd=tmp_path) as server:
+        assert Site(server).get("x").body == b"False"
 
 
 @uses("recursing_through_c")

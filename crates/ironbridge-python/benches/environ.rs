@@ -127,6 +127,7 @@ fn fields(lines: &'static str) -> Fields {
 
 const OPTIONS: PythonOptions = PythonOptions {
     interface: InterfaceChoice::Wsgi,
+    r#loop: String::new(),
     lifespan: LifespanMode::Off,
     asgi_spec_version: String::new(),
     cancel_on_disconnect: false,

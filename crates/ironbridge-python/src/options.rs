@@ -12,6 +12,12 @@ pub struct PythonOptions {
     #[arg(long, value_name = "INTERFACE", value_enum, default_value_t = InterfaceChoice::Auto)]
     pub interface: InterfaceChoice,
 
+    /// Event loop of an ASGI application: asyncio, uvloop, or MODULE:FUNCTION that makes one; auto is uvloop where that is
+    /// installed. asyncio waits in the server's own reactor, which is best for applications that ask no other servers; for any
+    /// other loop the reactor runs on a second thread.
+    #[arg(long, value_name = "LOOP", default_value = "auto", value_parser = parse_loop)]
+    pub r#loop: String,
+
     /// Whether an ASGI application is told when the server starts and stops. With `auto`, one that does not support it is
     /// served without.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = LifespanMode::Auto)]
@@ -65,6 +71,16 @@ pub enum LifespanMode {
 
 /// Versions of ASGI's "HTTP & WebSocket".
 const SPEC_VERSIONS: [&str; 6] = ["2.0", "2.1", "2.2", "2.3", "2.4", "2.5"];
+
+fn parse_loop(text: &str) -> Result<String, String> {
+    let is_factory =
+        text.split_once(':').is_some_and(|(module, name)| !module.is_empty() && !name.is_empty());
+    if matches!(text, "auto" | "asyncio" | "uvloop") || is_factory {
+        Ok(text.to_owned())
+    } else {
+        Err("expected auto, asyncio, uvloop or MODULE:FUNCTION".into())
+    }
+}
 
 fn parse_seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

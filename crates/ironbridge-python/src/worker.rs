@@ -2,7 +2,7 @@
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
-use pyo3::{Py, PyAny, PyResult, Python};
+use pyo3::{Py, PyAny, PyResult, Python, prelude::*};
 
 use crate::{
     asgi::{
@@ -49,6 +49,8 @@ impl Engine {
     ) -> PyResult<Self> {
         let reactor = TokioReactor::new(runtime()?);
         fork::watch(py)?;
+        // Python takes the thread that first imports this for the main one.
+        py.import("threading")?;
         let style = match interface {
             Interface::Wsgi => return Self::with_threads(py, application, reactor, options),
             Interface::Asgi3 => Style::Single,
@@ -182,7 +184,6 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 
 /// Whether one thread at a time runs Python (PEP 703 builds may run without a GIL).
 fn has_gil(py: Python<'_>) -> bool {
-    use pyo3::prelude::*;
     let enabled = || -> PyResult<bool> { py.import("sys")?.call_method0("_is_gil_enabled")?.extract() };
     enabled().unwrap_or(true)
 }

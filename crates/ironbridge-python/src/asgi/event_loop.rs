@@ -18,7 +18,7 @@ use super::{
     helm::Helm,
     lifespan::{Lifespan, LifespanError},
     scope::ScopeMaker,
-    selector::Selector,
+    waiter::Waiter,
 };
 use crate::{
     engine::{reactor::TokioReactor, roll::Roll},
@@ -122,7 +122,7 @@ fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
     let _finish = Finish(helm);
     let prepared = prepare(py, helm, setup);
     match prepared {
-        Ok((event_loop, lifespan)) => {
+        Ok(Prepared { event_loop, waiter, lifespan }) => {
             let _ = ready.send(Ok(()));
             // What SystemExit and KeyboardInterrupt say is for the task that raised them, which has ended with them.
             while let Err(error) = event_loop.call_method0("run_forever") {
@@ -134,7 +134,7 @@ fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
             if let Some(lifespan) = lifespan {
                 lifespan.stop(&event_loop);
             }
-            if let Err(error) = close(&event_loop) {
+            if let Err(error) = waiter.leave(&event_loop).and_then(|()| close(&event_loop)) {
                 tracing::warn!(%error, "the event loop did not close cleanly");
             }
         }
@@ -142,25 +142,26 @@ fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
     }
 }
 
+/// A loop that is ready for requests.
+struct Prepared<'py> {
+    event_loop: Bound<'py, PyAny>,
+    waiter: Waiter<'py>,
+    lifespan: Option<Lifespan>,
+}
+
 /// Makes the loop, starts the application on it, and opens the gate for requests.
-fn prepare<'py>(
-    py: Python<'py>,
-    helm: &Arc<Helm>,
-    setup: Setup,
-) -> Result<(Bound<'py, PyAny>, Option<Lifespan>), LifespanError> {
-    let asyncio = py.import("asyncio")?;
-    let selector = Bound::new(py, Selector::new(py, Arc::clone(helm))?)?;
-    let event_loop = asyncio.getattr("SelectorEventLoop")?.call1((&selector,))?;
-    asyncio.call_method1("set_event_loop", (&event_loop,))?;
-    let state = PyDict::new(py);
+fn prepare<'py>(py: Python<'py>, helm: &Arc<Helm>, setup: Setup) -> Result<Prepared<'py>, LifespanError> {
     let Setup { application, style, options } = setup;
+    let (event_loop, waiter) = Waiter::make(py, helm, &options.r#loop)?;
+    py.import("asyncio")?.call_method1("set_event_loop", (&event_loop,))?;
+    let state = PyDict::new(py);
     watch_stalls(py, helm, options.stall_warning)?;
     let lifespan = Lifespan::start(&event_loop, &application, style, &state, options.lifespan)?;
     let shared = lifespan.is_some().then(|| state.unbind());
     let scopes = ScopeMaker::new(py, &options.root_path, &options.asgi_spec_version, shared);
     let common = Common::new(&event_loop, Arc::clone(helm), options.cancel_on_disconnect)?;
-    selector.get().open(Gateway::new(py, application, style, common, scopes)?);
-    Ok((event_loop, lifespan))
+    waiter.open(Gateway::new(py, application, style, common, scopes)?);
+    Ok(Prepared { event_loop, waiter, lifespan })
 }
 
 /// Has the log show what the loop's thread, which is this one, is busy with when it blocks the loop for so many seconds.

@@ -2,11 +2,15 @@
 //!
 //! The event loop's thread comes here whenever it would sleep. While it runs Python for longer than [`PATIENCE`], the helper,
 //! one plain thread that never touches Python, drives in its place, so that I/O goes on whatever the application does.
+//!
+//! A loop of another kind (uvloop's) waits elsewhere and never comes here. Then the helper always drives, and a [`Bell`], which
+//! the loop watches as one of its files, tells the loop once for each batch of notices.
 
 use std::{
     collections::VecDeque,
     future::Future,
-    pin::pin,
+    io,
+    pin::Pin,
     sync::{
         Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -15,7 +19,9 @@ use std::{
     time::Duration,
 };
 
-use super::desk::Notice;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{bell::Bell, desk::Notice};
 use crate::engine::{
     moment::Moment,
     parker::Parker,
@@ -28,7 +34,8 @@ pub struct Helm {
     /// What is driven.
     pub reactor: TokioReactor,
     wakes: Wakes,
-    inbox: Mutex<VecDeque<Notice>>,
+    inbox: Mutex<Inbox>,
+    bell: OnceLock<Bell>,
     lead: Mutex<Lead>,
     changed: Condvar,
     /// Somebody drives. Set under the lock of `lead`.
@@ -39,6 +46,14 @@ pub struct Helm {
     helper: Parker,
     helper_sleeps: AtomicBool,
     stalls: OnceLock<Stalls>,
+}
+
+/// What waits for the event loop.
+#[derive(Default)]
+struct Inbox {
+    notices: VecDeque<Notice>,
+    /// Since when notices wait, where a bell tells of them.
+    since: Option<Moment>,
 }
 
 /// What happens when the event loop is busy for long.
@@ -65,6 +80,7 @@ impl Helm {
             reactor,
             wakes: Wakes::default(),
             inbox: Mutex::default(),
+            bell: OnceLock::new(),
             lead: Mutex::new(Lead::Vacant { since: Moment::now() }),
             changed: Condvar::new(),
             is_led: AtomicBool::new(false),
@@ -78,25 +94,52 @@ impl Helm {
 
     /// Leaves a notice for the event loop.
     pub fn post(&self, notice: Notice) {
+        let bell = self.bell.get();
         let first = {
-            let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            inbox.push_back(notice);
-            inbox.len() == 1
+            let mut inbox = self.inbox();
+            inbox.notices.push_back(notice);
+            let first = inbox.notices.len() == 1;
+            if first && bell.is_some() {
+                inbox.since = Some(Moment::now());
+            }
+            first
         };
-        // Whoever comes to drive looks at the inbox first.
-        if first && self.is_led.load(Ordering::SeqCst) {
-            self.reactor.nudge();
+        match bell {
+            _ if !first => {}
+            Some(bell) => bell.ring(),
+            // Whoever comes to drive looks at the inbox first.
+            None if self.is_led.load(Ordering::SeqCst) => self.reactor.nudge(),
+            None => {}
         }
     }
 
     /// The oldest notice.
     pub fn take_notice(&self) -> Option<Notice> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        let mut inbox = self.inbox();
+        let notice = inbox.notices.pop_front();
+        if inbox.notices.is_empty() {
+            inbox.since = None;
+        }
+        notice
     }
 
     /// Whether notices wait.
     pub fn has_notices(&self) -> bool {
-        !self.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.inbox().notices.is_empty()
+    }
+
+    /// From now on the loop is told of notices by the bell, which it has to watch; the helper drives.
+    ///
+    /// # Errors
+    /// The system's, when it has no descriptors left.
+    pub fn hang_bell(&self) -> io::Result<&Bell> {
+        let bell = Bell::new()?;
+        Ok(self.bell.get_or_init(|| bell))
+    }
+
+    /// The bell, where there is one.
+    pub fn bell(&self) -> Option<&Bell> {
+        self.bell.get()
     }
 
     /// Wakes a task of the reactor; from the event loop's thread this is free of system calls.
@@ -120,11 +163,16 @@ impl Helm {
     /// From now on `report` is called, once each time, when the event loop has been busy for `patience`.
     pub fn watch_stalls(&self, patience: Duration, report: Box<dyn Fn() + Send + Sync>) {
         let _ = self.stalls.set(Stalls { patience, report });
+        // The helper may drive already.
+        self.reactor.nudge();
     }
 
     /// Whether the event loop is busy and somebody else drives.
     pub fn is_stalled(&self) -> bool {
-        *self.lead() == Lead::Helper
+        match self.bell() {
+            Some(_) => self.has_notices(),
+            None => *self.lead() == Lead::Helper,
+        }
     }
 
     /// The event loop has ended.
@@ -208,21 +256,22 @@ impl Helm {
 
     /// Drives until the event loop wants to.
     fn stand_in(&self) {
-        let mut stalls = self.stalls.get();
-        let mut alarm = pin!(stalls.map(|stalls| {
-            let _context = self.reactor.enter();
-            tokio::time::sleep(stalls.patience)
-        }));
+        let mut alarm: Option<Pin<Box<Sleep>>> = None;
+        let mut is_reported = false;
         self.reactor.drive(|cx| {
             self.wakes.wake_all();
             if self.wanted.load(Ordering::SeqCst) {
                 return Poll::Ready(());
             }
-            if let (Some(stall), Some(alarm)) = (stalls, alarm.as_mut().as_pin_mut())
-                && alarm.poll(cx).is_ready()
-            {
-                stalls = None;
-                (stall.report)();
+            let Some(stalls) = self.stalls.get() else { return Poll::Pending };
+            let alarm = alarm.get_or_insert_with(|| Box::pin(sleep(stalls.patience)));
+            while alarm.as_mut().poll(cx).is_ready() {
+                let is_stalled = self.is_stalled_for(stalls.patience);
+                if is_stalled && !is_reported {
+                    (stalls.report)();
+                }
+                is_reported = is_stalled;
+                alarm.as_mut().reset(Instant::now() + stalls.patience);
             }
             Poll::Pending
         });
@@ -231,6 +280,21 @@ impl Helm {
         self.is_led.store(false, Ordering::SeqCst);
         drop(lead);
         self.changed.notify_all();
+    }
+
+    /// Whether the event loop has been busy for so long, as far as the helper, which drives, can tell.
+    fn is_stalled_for(&self, patience: Duration) -> bool {
+        match self.bell() {
+            Some(_) => {
+                self.inbox().since.is_some_and(|since| Moment::now().duration_since(since) >= patience / 2)
+            }
+            None => true,
+        }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        // Nothing that can panic runs under this lock.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sleeps until the event loop leaves the reactor. `false`: it has just done so.
@@ -303,7 +367,7 @@ mod tests {
         with_helper(&helm, || {
             turn(&helm);
             helm.reactor.spawn(async move {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                sleep(Duration::from_millis(5)).await;
                 done.send(()).unwrap();
             });
             // This thread does nothing for the reactor meanwhile.

@@ -24,6 +24,9 @@ pub enum LifespanError {
     /// `--lifespan on`, and it does not speak the protocol. The traceback, where it raised.
     #[error("the application does not support the lifespan protocol, which --lifespan on demands\n{0}")]
     Unsupported(String),
+    /// There is no such event loop.
+    #[error("option --loop: {0}")]
+    Loop(String),
     /// It was to stop before it had started.
     #[error("stopped before the application had started")]
     Stopped,

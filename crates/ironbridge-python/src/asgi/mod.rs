@@ -2,10 +2,11 @@
 //!
 //! A request's way through here: its connection's task leaves it on a [`desk`] and waits; the [`selector`], in which asyncio
 //! waits, has the [`gateway`] make a task of it ([`starter`]), with a [`scope`] and an [`exchange`], whose `receive` and `send` move the
-//! body in and the response ([`outgoing`]) out. [`helm`] says who drives the reactor; [`event_loop`] puts it together;
+//! body in and the response ([`outgoing`]) out. A loop of another kind hears of requests by a [`bell`] ([`waiter`]). [`helm`] says who drives the reactor; [`event_loop`] puts it together;
 //! [`lifespan`] tells the application of start and stop.
 
 pub mod awaitable;
+pub mod bell;
 pub mod desk;
 pub mod event_loop;
 pub mod exchange;
@@ -18,3 +19,4 @@ pub mod scope;
 pub mod selector;
 pub mod starter;
 mod sys;
+pub mod waiter;

@@ -13,7 +13,12 @@ use std::{
     time::Duration,
 };
 
-use pyo3::{Bound, Py, PyAny, PyResult, Python, prelude::*, types::PyTuple};
+use pyo3::{
+    Bound, Py, PyAny, PyResult, Python, intern,
+    prelude::*,
+    types::{PyList, PyTuple},
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{io::unix::AsyncFd, time::sleep};
 
 use super::{gateway::Gateway, helm::Helm, sys::watch};
@@ -87,17 +92,21 @@ impl Selector {
 
     /// What of asyncio's own files is ready.
     fn ready_files<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.watched.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_ready() {
+            self.inner.bind(py).call_method1(intern!(py, "select"), (0,))
+        } else {
+            Ok(PyList::empty(py).into_any())
+        }
+    }
+
+    /// The loop has seen to the files that were ready. Readiness is told once: only where nothing is left may it be waited for
+    /// again.
+    fn settle(&self) {
         let mut context = Context::from_waker(Waker::noop());
-        match self.watched.poll_read_ready(&mut context) {
-            Poll::Ready(Ok(mut guard)) => {
-                let files = self.inner.bind(py).call_method1(pyo3::intern!(py, "select"), (0,))?;
-                // Readiness is told once: only when nothing is left may it be waited for again.
-                if files.len()? == 0 {
-                    guard.clear_ready();
-                }
-                Ok(files)
-            }
-            _ => Ok(pyo3::types::PyList::empty(py).into_any()),
+        if let Poll::Ready(Ok(mut guard)) = self.watched.poll_read_ready(&mut context)
+            && !is_readable(guard.get_inner())
+        {
+            guard.clear_ready();
         }
     }
 }
@@ -112,7 +121,10 @@ impl Selector {
             Some(seconds) if seconds <= 0.0 => Patience::None,
             Some(seconds) => Patience::For(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST)),
         };
-        py.detach(|| self.drive(patience));
+        py.detach(|| {
+            self.settle();
+            self.drive(patience);
+        });
         if let Some(gateway) = self.gateway.get() {
             gateway.work(py)?;
         }
@@ -144,6 +156,14 @@ impl Selector {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.inner.call_method0(py, "close").map(drop)
     }
+}
+
+/// Whether a read would not wait.
+fn is_readable(fd: &OwnedFd) -> bool {
+    let mut files = [PollFd::new(fd, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // Asking again is the safe answer to a failure.
+    poll(&mut files, Some(&now)).map_or(true, |count| count > 0)
 }
 
 /// As long as it gets; the loop comes back and waits on.

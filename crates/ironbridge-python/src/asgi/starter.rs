@@ -24,7 +24,8 @@ enum Way {
     /// A task hands its first step to `loop.call_soon()`: this takes it, and runs it. `takes_context`: since Python 3.11 a
     /// task is told its context; before, it copies the one that it is made in.
     Captured { captor: Py<Captor>, takes_context: bool },
-    /// The application has set a task factory, which wants to be asked. The first step comes when the loop turns.
+    /// The application has set a task factory, which wants to be asked, or the loop is one that takes no other `call_soon`. The
+    /// first step comes when the loop turns.
     Factory,
 }
 
@@ -72,7 +73,10 @@ impl Starter {
         };
         let task = py.import("asyncio")?.getattr("Task")?.unbind();
         let mut starter = Self { event_loop: event_loop.clone().unbind(), task, way };
-        if starter.has_factory(py)? {
+        let takes_captor =
+            || event_loop.setattr("call_soon", py.None()).and_then(|()| event_loop.delattr("call_soon"));
+        let is_captured = matches!(starter.way, Way::Captured { .. });
+        if starter.has_factory(py)? || is_captured && takes_captor().is_err() {
             starter.way = Way::Factory;
         }
         Ok(starter)
