@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use pyo3::{Bound, Py, PyAny, PyResult, Python, prelude::*, types::PyDict};
@@ -19,6 +20,7 @@ use super::{
     scope::ScopeMaker,
     starter::Starter,
 };
+use crate::engine::moment::Moment;
 
 /// What all requests of one event loop share.
 pub struct Common {
@@ -149,8 +151,9 @@ impl Gateway {
     /// # Errors
     /// Python's, where not even a task can be made.
     pub fn work(&self, py: Python<'_>) -> PyResult<()> {
-        // What is posted meanwhile waits for the next turn, so that I/O is not kept waiting.
-        for _ in 0..MOST_AT_ONCE {
+        let begin = Moment::now();
+        // However many wait, I/O has its turn in between.
+        while Moment::now().duration_since(begin) < SLICE {
             match self.common.helm.take_notice() {
                 Some(Notice::Request(desk)) => self.start(py, &desk)?,
                 Some(Notice::Changed(desk)) => {
@@ -223,5 +226,5 @@ impl Gateway {
     }
 }
 
-/// Notices that are seen to before I/O has its turn again.
-const MOST_AT_ONCE: usize = 64;
+/// How long notices are seen to before I/O has its turn again.
+const SLICE: Duration = Duration::from_millis(1);

@@ -34,6 +34,8 @@ pub struct Helm {
     /// What is driven.
     pub reactor: TokioReactor,
     wakes: Wakes,
+    /// The event loop sees to a batch of notices, and will tell the helper of all that it wakes at once.
+    in_batch: AtomicBool,
     inbox: Mutex<Inbox>,
     bell: OnceLock<Bell>,
     lead: Mutex<Lead>,
@@ -79,6 +81,7 @@ impl Helm {
         Self {
             reactor,
             wakes: Wakes::default(),
+            in_batch: AtomicBool::new(false),
             inbox: Mutex::default(),
             bell: OnceLock::new(),
             lead: Mutex::new(Lead::Vacant { since: Moment::now() }),
@@ -144,9 +147,21 @@ impl Helm {
 
     /// Wakes a task of the reactor; from the event loop's thread this is free of system calls.
     pub fn wake(&self, waker: Waker) {
-        if self.wakes.push(waker) && self.is_led.load(Ordering::SeqCst) {
+        if self.wakes.push(waker)
+            && !self.in_batch.load(Ordering::SeqCst)
+            && self.is_led.load(Ordering::SeqCst)
+        {
             self.reactor.nudge();
         }
+    }
+
+    /// Runs `body`, which wakes tasks, on the thread of a loop that the bell tells; the helper hears of all of them at once.
+    pub fn batch<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.in_batch.store(true, Ordering::SeqCst);
+        let result = body();
+        self.in_batch.store(false, Ordering::SeqCst);
+        self.reactor.nudge();
+        result
     }
 
     /// Drives the reactor on the event loop's thread until `done` is ready. The caller is detached from Python.
@@ -326,8 +341,8 @@ enum Look {
     Over,
 }
 
-/// How long the event loop may be busy before somebody else sees to I/O.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// How long the event loop may be busy before somebody else sees to I/O: longer than it sees to requests at a stretch.
+const PATIENCE: Duration = Duration::from_millis(2);
 /// Between two looks of the helper: at first, and at most.
 const SHORTEST_NAP: Duration = Duration::from_micros(500);
 const LONGEST_NAP: Duration = Duration::from_millis(4);
@@ -383,7 +398,7 @@ mod tests {
             for round in 0..300 {
                 turn(&helm);
                 // Around the helper's patience, so that it has begun, begins, or is about to.
-                thread::sleep(Duration::from_micros(700 + 10 * (round % 80)));
+                thread::sleep(Duration::from_micros(1700 + 10 * (round % 80)));
             }
         });
     }

@@ -35,7 +35,7 @@ impl Answer {
         let Some(bell) = self.helm.bell() else { return Ok(()) };
         bell.silence();
         if let Some(gateway) = self.gateway.get() {
-            gateway.work(py)?;
+            self.helm.batch(|| gateway.work(py))?;
         }
         if self.helm.has_notices() {
             bell.ring();
