@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import contextvars
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -394,6 +395,22 @@ async def blocking(scope: Scope, receive: Receive, send: Send) -> None:
     events.record(query["key"], "blocking")
     time.sleep(float(query["seconds"]))
     await send({"type": "http.response.body", "body": b" end"})
+
+
+async def forking(scope: Scope, receive: Receive, send: Send) -> None:
+    """Forks a child off, which does as `child` says; tells how the child ended."""
+    how = _query(scope)["child"]
+    if how.startswith("later"):
+        await asyncio.sleep(0.001)
+    pid = os.fork()
+    if pid == 0:
+        if how.endswith("wait"):
+            await asyncio.sleep(0.01)
+        if not how.endswith("return"):
+            sys.exit(7)
+        return
+    _, status = await asyncio.get_running_loop().run_in_executor(None, os.waitpid, pid, 0)
+    await _json(send, os.waitstatus_to_exitcode(status))
 
 
 async def background(scope: Scope, receive: Receive, send: Send) -> None:

@@ -30,6 +30,13 @@ def test_the_application_s_own_sockets_work(asgi_site: Site) -> None:
         assert asgi_site.get("over_a_socket").body == b"hello"
 
 
+@pytest.mark.parametrize(("child", "status"), [("return", 0), ("exit", 7), ("later-return", 0), ("later-exit", 7)])
+def test_a_forked_child_ends_with_its_request(asgi_site: Site, child: str, status: int) -> None:
+    assert asgi_site.json("forking", child=child) == status
+    for _ in range(20):
+        asgi_site.assert_alive()
+
+
 def test_a_blocked_loop_stops_no_io(asgi_site: Site) -> None:
     connection = asgi_site.connect()
     connection.send(get(asgi_site.target("blocking", seconds=1.5)))

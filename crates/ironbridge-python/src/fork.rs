@@ -39,6 +39,14 @@ pub fn is_child() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
 
+/// Ends this process if it is a child: it has come back to an event loop that is its parent's.
+#[inline]
+pub fn end_child(py: Python<'_>) {
+    if is_child() {
+        end(py, None);
+    }
+}
+
 /// Ends this process, a child, as `os._exit()` does, with the status that `error` stands for where it is `SystemExit`.
 ///
 /// Its parent's threads are not here, and the locks that they held stay locked: nothing is logged, and nothing is cleaned up

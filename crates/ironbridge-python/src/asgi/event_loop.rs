@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     engine::{reactor::TokioReactor, roll::Roll},
+    fork,
     options::PythonOptions,
     wsgi::application::traceback,
 };
@@ -126,6 +127,9 @@ fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
             let _ = ready.send(Ok(()));
             // What SystemExit and KeyboardInterrupt say is for the task that raised them, which has ended with them.
             while let Err(error) = event_loop.call_method0("run_forever") {
+                if fork::is_child() {
+                    fork::end(py, Some(&error));
+                }
                 tracing::error!("a task raised out of the event loop\n{}", traceback(py, &error));
                 if error.is_instance_of::<PyException>(py) {
                     break;

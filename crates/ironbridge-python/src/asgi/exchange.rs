@@ -30,7 +30,7 @@ use super::{
     outgoing::{Outgoing, SendError},
 };
 use crate::{
-    plain,
+    fork, plain,
     wsgi::{
         heading::{Heading, HeadingError},
         outlet::copy_bytes,
@@ -175,6 +175,15 @@ pub enum Ended {
     Raised(PyErr),
 }
 
+impl Ended {
+    fn error(&self) -> Option<&PyErr> {
+        match self {
+            Self::Cancelled => None,
+            Self::Raised(error) => Some(error),
+        }
+    }
+}
+
 impl Exchange {
     /// A request that has been taken off its desk.
     pub fn new(desk: Arc<Desk>, common: Arc<Common>, request: Request) -> Self {
@@ -241,6 +250,9 @@ impl Exchange {
 
     /// The application has ended: with its response complete, or not.
     pub fn finish(&self, py: Python<'_>, failure: Option<Ended>) {
+        if fork::is_child() {
+            fork::end(py, failure.as_ref().and_then(Ended::error));
+        }
         let (is_begun, is_over) = {
             let state = self.state();
             (state.outgoing.is_begun(), state.outgoing.is_over())

@@ -22,7 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{io::unix::AsyncFd, time::sleep};
 
 use super::{gateway::Gateway, helm::Helm, sys::watch};
-use crate::wsgi::ffi::borrow_fd;
+use crate::{fork, wsgi::ffi::borrow_fd};
 
 /// A `selectors.BaseSelector`.
 #[pyclass(frozen, module = "ironbridge._native", name = "Selector")]
@@ -116,6 +116,7 @@ impl Selector {
     /// Waits for files, and serves requests meanwhile.
     #[pyo3(signature = (timeout=None))]
     fn select<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        fork::end_child(py);
         let patience = match timeout {
             None => Patience::Endless,
             Some(seconds) if seconds <= 0.0 => Patience::None,

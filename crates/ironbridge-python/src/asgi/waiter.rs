@@ -8,6 +8,7 @@ use std::{
 use pyo3::{Bound, PyAny, PyResult, Python, prelude::*};
 
 use super::{gateway::Gateway, helm::Helm, lifespan::LifespanError, selector::Selector};
+use crate::fork;
 
 /// How a loop hears of requests.
 pub enum Waiter<'py> {
@@ -32,6 +33,7 @@ pub struct Answer {
 #[pymethods]
 impl Answer {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        fork::end_child(py);
         let Some(bell) = self.helm.bell() else { return Ok(()) };
         bell.silence();
         if let Some(gateway) = self.gateway.get() {
