@@ -327,6 +327,51 @@ async def until_disconnect(scope: Scope, receive: Receive, send: Send) -> None:
         raise
 
 
+async def listening_first(scope: Scope, receive: Receive, send: Send) -> None:
+    """Waits for its client to leave in a task that begins before the response does, as Starlette's streams do."""
+    key = _query(scope)["key"]
+    await receive()
+
+    async def listen() -> None:
+        events.record(key, (await receive())["type"])
+
+    listener = asyncio.create_task(listen())
+    await asyncio.sleep(0.01)
+    await send({"type": "http.response.start", "status": 200, "headers": [TEXT]})
+    await send({"type": "http.response.body", "body": b"part", "more_body": True})
+    await listener
+
+
+async def cancelled_unstarted(scope: Scope, receive: Receive, send: Send) -> None:
+    """Cancels receives that have not begun, while nothing is there, and sees the whole body all the same."""
+    total = len((await receive())["body"])
+    for _ in range(3):
+        task = asyncio.create_task(receive())  # type: ignore[arg-type]
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            total += len((await task)["body"])
+    events.record(_query(scope)["key"], "cancelled")
+    more = True
+    while more:
+        event = await receive()
+        total, more = total + len(event["body"]), event["more_body"]
+    await _json(send, total)
+
+
+async def orphans(scope: Scope, receive: Receive, send: Send) -> None:
+    """Ends with its response incomplete while a task of its own still receives."""
+    key = _query(scope)["key"]
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [TEXT]})
+    await send({"type": "http.response.body", "body": b"part", "more_body": True})
+
+    async def listen() -> None:
+        events.record(key, (await receive())["type"])
+
+    _kept.append(asyncio.create_task(listen()))
+    await asyncio.sleep(0.01)
+
+
 async def endless(scope: Scope, receive: Receive, send: Send) -> None:
     """Sends until its client leaves; `produced` tells how far it got."""
     key = _query(scope)["key"]
@@ -447,6 +492,8 @@ def _plain(value: object) -> object:
         return [type(value).__name__, *map(_plain, value)]
     return value
 
+
+_kept: list[Any] = []
 
 APPLICATIONS = {
     name: value

@@ -143,6 +143,29 @@ def test_a_client_that_leaves_is_a_disconnect_and_then_an_os_error(asgi_site: Si
     assert "Traceback" not in asgi_site.whole_log()[log:], "that is no fault of the application"
 
 
+def test_who_waited_before_the_stream_began_hears_of_a_disconnect(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("listening_first")))
+    connection.head()
+    assert connection.read_chunk() == b"part"
+    connection.close()
+    assert asgi_site.recorded("http.disconnect") == ["http.disconnect"]
+
+
+def test_a_receive_cancelled_before_it_began_eats_nothing(asgi_site: Site) -> None:
+    connection = asgi_site.connect()
+    target = asgi_site.target("cancelled_unstarted")
+    connection.send(request("POST", target, ("Content-Length", "100000")) + b"x" * 70_000)
+    assert "cancelled" in asgi_site.recorded("cancelled")
+    connection.send(b"x" * 30_000)
+    assert body_json(connection.response()) == 100_000
+
+
+def test_tasks_that_outlive_the_application_hear_of_the_end(asgi_site: Site) -> None:
+    assert not asgi_site.get("orphans").complete
+    assert asgi_site.recorded("http.disconnect") == ["http.disconnect"]
+
+
 # --- Response -------------------------------------------------------------------------------------------------------
 
 

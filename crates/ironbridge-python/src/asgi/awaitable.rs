@@ -151,8 +151,9 @@ impl Wait {
         let has_come =
             future.call_method0("done")?.is_truthy()? && !future.call_method0("cancelled")?.is_truthy()?;
         if has_come {
-            giver.get().take_back(future.call_method0("result")?.unbind());
+            return giver.get().take_back(py, future.call_method0("result")?.unbind());
         }
-        Ok(())
+        // A wait that has not begun, or is given up: nothing may be given to it any more.
+        future.call_method0("cancel").map(drop)
     }
 }

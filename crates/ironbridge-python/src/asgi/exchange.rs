@@ -105,6 +105,8 @@ impl Exchange {
             }
             Poll::Pending => {
                 let future = this.common.create_future.bind(py).call0()?;
+                // Those that were cancelled wait for nothing any more.
+                this.drop_done_readers(py)?;
                 this.state().readers.push_back(future.clone().unbind());
                 Bound::new(py, Awaitable::waiting(&future, Some(slf.clone().unbind()))?)
             }
@@ -244,8 +246,12 @@ impl Exchange {
     }
 
     /// A task that was cancelled gives an event back.
-    pub fn take_back(&self, event: Py<PyAny>) {
+    ///
+    /// # Errors
+    /// What a future raises, which none does.
+    pub fn take_back(&self, py: Python<'_>, event: Py<PyAny>) -> PyResult<()> {
         self.state().returned.push_front(event);
+        self.look_for_readers(py)
     }
 
     /// The application has ended: with its response complete, or not.
@@ -281,6 +287,10 @@ impl Exchange {
         if !is_begun {
             self.desk.answer(plain::internal_error());
         }
+        // Tasks of the application's own may still wait.
+        if let Err(error) = self.look_for_readers(py).and_then(|()| self.look_for_writers(py)) {
+            tracing::error!(request = %self.name(), %error, "a waiting task could not be woken");
+        }
     }
 
     /// For the log: method and target.
@@ -308,13 +318,27 @@ impl Exchange {
                 self.state().readers.pop_front();
                 continue;
             }
-            let event = match self.state().next_event(&self.desk) {
-                Poll::Ready(event) => event,
-                Poll::Pending => return Ok(()),
+            let returned = self.state().returned.pop_front();
+            let event = match returned {
+                Some(event) => event,
+                None => match self.state().next_event(&self.desk) {
+                    Poll::Ready(event) => self.common.event(py, event)?.into_any().unbind(),
+                    Poll::Pending => return Ok(()),
+                },
             };
             self.state().readers.pop_front();
-            reader.call_method1(&names.set_result, (self.common.event(py, event)?,))?;
+            reader.call_method1(&names.set_result, (event,))?;
         }
+    }
+
+    fn drop_done_readers(&self, py: Python<'_>) -> PyResult<()> {
+        let readers = std::mem::take(&mut self.state().readers);
+        for reader in readers {
+            if !reader.call_method0(py, &self.common.names.done)?.is_truthy(py)? {
+                self.state().readers.push_back(reader);
+            }
+        }
+        Ok(())
     }
 
     fn look_for_writers(&self, py: Python<'_>) -> PyResult<()> {
@@ -457,7 +481,8 @@ impl Exchange {
             }
         }
         self.desk.wake(waker);
-        if !more && !self.state().readers.is_empty() {
+        // Who waits already is to hear of the end, and from the beginning of a stream on of its client's leaving.
+        if !self.state().readers.is_empty() {
             self.look_for_readers(py)?;
         }
         Ok(())

@@ -221,13 +221,16 @@ impl Lifespan {
         let reader = {
             let mut desk = channel.desk();
             desk.answer = None;
-            let reader = desk.reader.take();
-            if reader.is_none() {
-                desk.events.push("lifespan.shutdown");
-            }
-            reader
+            desk.reader.take()
         };
-        if let Some(reader) = reader {
+        let waits = match &reader {
+            Some(reader) => !reader.call_method0(py, "done")?.is_truthy(py)?,
+            None => false,
+        };
+        if !waits {
+            channel.desk().events.push("lifespan.shutdown");
+        }
+        if let Some(reader) = reader.filter(|_| waits) {
             reader.call_method1(py, "set_result", (event_dict(py, "lifespan.shutdown")?,))?;
         }
         self.wait(event_loop)

@@ -206,6 +206,7 @@ impl Outgoing {
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), PipeError>> {
         match &self.stage {
             Stage::Streaming { body, .. } => body.poll_ready(cx),
+            Stage::Over => Poll::Ready(Err(PipeError::Closed)),
             _ => Poll::Ready(Ok(())),
         }
     }
