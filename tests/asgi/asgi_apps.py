@@ -391,7 +391,15 @@ async def produced(scope: Scope, receive: Receive, send: Send) -> None:
 # --- Event loop -----------------------------------------------------------------------------------------------------
 
 
+async def stopping(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stops the server's event loop, which is not its own."""
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.001)
+    await respond(send, b"stopped")
+
+
 async def slept(scope: Scope, receive: Receive, send: Send) -> None:
+    events.record(_query(scope).get("key", ""), "started")
     await asyncio.sleep(float(_query(scope)["seconds"]))
     await respond(send, b"slept")
 

@@ -37,6 +37,12 @@ def test_a_forked_child_ends_with_its_request(asgi_site: Site, child: str, statu
         asgi_site.assert_alive()
 
 
+def test_an_application_that_stops_the_loop_stops_nothing(asgi_site: Site) -> None:
+    for _ in range(3):
+        assert asgi_site.get("stopping").body == b"stopped"
+    asgi_site.assert_alive()
+
+
 def test_a_blocked_loop_stops_no_io(asgi_site: Site) -> None:
     connection = asgi_site.connect()
     connection.send(get(asgi_site.target("blocking", seconds=1.5)))
@@ -78,7 +84,7 @@ def test_the_application_is_told_of_the_shutdown_after_the_last_response(serve_a
     site = serve_asgi()
     connection = site.connect()
     connection.send(get(site.target("slept", seconds=1)))
-    time.sleep(0.2)
+    assert "started" in site.recorded("started")
     assert site.server.stop() == 0
     assert connection.response().body == b"slept"
     assert site.server.log().count("told of the shutdown") == 1

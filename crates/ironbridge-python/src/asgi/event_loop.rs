@@ -10,7 +10,7 @@ use std::{
 };
 
 use ironbridge_exchange::Request;
-use pyo3::{Bound, Py, PyAny, PyResult, Python, exceptions::PyException, prelude::*, types::PyDict};
+use pyo3::{Bound, Py, PyAny, PyResult, Python, prelude::*, types::PyDict};
 
 use super::{
     desk::{Desk, Notice, Waiting},
@@ -123,18 +123,9 @@ fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
     let _finish = Finish(helm);
     let prepared = prepare(py, helm, setup);
     match prepared {
-        Ok(Prepared { event_loop, waiter, lifespan }) => {
+        Ok(Prepared { event_loop, waiter, lifespan, common }) => {
             let _ = ready.send(Ok(()));
-            // What SystemExit and KeyboardInterrupt say is for the task that raised them, which has ended with them.
-            while let Err(error) = event_loop.call_method0("run_forever") {
-                if fork::is_child() {
-                    fork::end(py, Some(&error));
-                }
-                tracing::error!("a task raised out of the event loop\n{}", traceback(py, &error));
-                if error.is_instance_of::<PyException>(py) {
-                    break;
-                }
-            }
+            serve(&event_loop, &common);
             if let Some(lifespan) = lifespan {
                 lifespan.stop(&event_loop);
             }
@@ -146,11 +137,35 @@ fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
     }
 }
 
+/// Runs the loop until the server stops. What ends it before is the application's, and other requests have no part in it.
+fn serve(event_loop: &Bound<'_, PyAny>, common: &Common) {
+    let py = event_loop.py();
+    loop {
+        let ended = event_loop.call_method0("run_forever");
+        if fork::is_child() {
+            fork::end(py, ended.as_ref().err());
+        }
+        match ended {
+            Ok(_) if common.is_stopping() => return,
+            Ok(_) => tracing::warn!("the application stopped the event loop; it goes on"),
+            // SystemExit and KeyboardInterrupt come here; the task that raised them has ended with them.
+            Err(error) => {
+                tracing::error!("a task raised out of the event loop\n{}", traceback(py, &error));
+                let is_closed = event_loop.call_method0("is_closed").and_then(|closed| closed.is_truthy());
+                if is_closed.unwrap_or(true) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
 /// A loop that is ready for requests.
 struct Prepared<'py> {
     event_loop: Bound<'py, PyAny>,
     waiter: Waiter<'py>,
     lifespan: Option<Lifespan>,
+    common: Arc<Common>,
 }
 
 /// Makes the loop, starts the application on it, and opens the gate for requests.
@@ -164,8 +179,8 @@ fn prepare<'py>(py: Python<'py>, helm: &Arc<Helm>, setup: Setup) -> Result<Prepa
     let shared = lifespan.is_some().then(|| state.unbind());
     let scopes = ScopeMaker::new(py, &options.root_path, &options.asgi_spec_version, shared);
     let common = Common::new(&event_loop, Arc::clone(helm), options.cancel_on_disconnect)?;
-    waiter.open(Gateway::new(py, application, style, common, scopes)?);
-    Ok(Prepared { event_loop, waiter, lifespan })
+    waiter.open(Gateway::new(py, application, style, Arc::clone(&common), scopes)?);
+    Ok(Prepared { event_loop, waiter, lifespan, common })
 }
 
 /// Has the log show what the loop's thread, which is this one, is busy with when it blocks the loop for so many seconds.

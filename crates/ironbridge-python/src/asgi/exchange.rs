@@ -187,8 +187,8 @@ impl Ended {
 }
 
 impl Exchange {
-    /// A request that has been taken off its desk.
-    pub fn new(desk: Arc<Desk>, common: Arc<Common>, request: Request) -> Self {
+    /// A request that has been taken off its desk, and whether its client takes trailers.
+    pub fn new(desk: Arc<Desk>, common: Arc<Common>, request: Request, takes_trailers: bool) -> Self {
         let head = &request.head;
         let left = match head.framing {
             BodyFraming::Length(length) => Some(length),
@@ -201,7 +201,7 @@ impl Exchange {
             RequestBody::Spooled { file, .. } => Incoming::File(file),
             RequestBody::Stream(receiver) => Incoming::Stream(receiver),
         };
-        let outgoing = Outgoing::new(desk.is_head, takes_trailers(head));
+        let outgoing = Outgoing::new(desk.is_head, takes_trailers);
         Self {
             desk,
             common,

@@ -14,13 +14,13 @@ use pyo3::{Bound, Py, PyAny, PyResult, Python, prelude::*, types::PyDict};
 use super::{
     awaitable::Awaitable,
     desk::{Desk, Notice},
-    exchange::{Ended, Exchange},
+    exchange::{Ended, Exchange, takes_trailers},
     helm::Helm,
     names::Names,
     scope::ScopeMaker,
     starter::Starter,
 };
-use crate::engine::moment::Moment;
+use crate::{engine::moment::Moment, plain, wsgi::application::traceback};
 
 /// What all requests of one event loop share.
 pub struct Common {
@@ -86,6 +86,11 @@ impl Common {
         }))
     }
 
+    /// Whether the loop ends because it was told to.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Requests whose application has not ended.
     pub fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
@@ -115,7 +120,7 @@ impl Common {
     }
 
     fn stop_when_idle(&self, py: Python<'_>) {
-        if self.stopping.load(Ordering::Relaxed)
+        if self.is_stopping()
             && self.running() == 0
             && let Err(error) = self.event_loop.call_method0(py, "stop")
         {
@@ -155,7 +160,15 @@ impl Gateway {
         // However many wait, I/O has its turn in between.
         while Moment::now().duration_since(begin) < SLICE {
             match self.common.helm.take_notice() {
-                Some(Notice::Request(desk)) => self.start(py, &desk)?,
+                Some(Notice::Request(desk)) => {
+                    if let Err(error) = self.start(py, &desk) {
+                        tracing::error!(
+                            "a request could not be given to the application\n{}",
+                            traceback(py, &error)
+                        );
+                        desk.answer(plain::internal_error());
+                    }
+                }
                 Some(Notice::Changed(desk)) => {
                     let found = self.common.live().get(&desk.id).map(|live| live.exchange.clone_ref(py));
                     match found {
@@ -176,8 +189,10 @@ impl Gateway {
 
     fn start(&self, py: Python<'_>, desk: &Arc<Desk>) -> PyResult<()> {
         let Some(request) = desk.take_request() else { return Ok(()) };
-        let scope = self.scopes.make(py, &self.common.names, &request)?;
-        let exchange = Bound::new(py, Exchange::new(Arc::clone(desk), Arc::clone(&self.common), request))?;
+        let takes_trailers = takes_trailers(&request.head);
+        let scope = self.scopes.make(py, &self.common.names, &request, takes_trailers)?;
+        let common = Arc::clone(&self.common);
+        let exchange = Bound::new(py, Exchange::new(Arc::clone(desk), common, request, takes_trailers))?;
         let task = match self.begin(&scope, &exchange) {
             Ok(task) => task,
             Err(error) => {

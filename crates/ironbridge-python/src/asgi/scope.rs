@@ -13,7 +13,7 @@ use pyo3::{
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
 
-use super::{exchange::takes_trailers, names::Names};
+use super::names::Names;
 use crate::{names::Methods, wsgi::mount::percent_decode};
 
 /// Makes scopes.
@@ -58,6 +58,7 @@ impl ScopeMaker {
         py: Python<'py>,
         names: &Names,
         request: &Request,
+        takes_trailers: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
         let head = &*request.head;
         let scope = PyDict::new(py);
@@ -77,7 +78,7 @@ impl ScopeMaker {
         if let Some(state) = &self.state {
             scope.set_item(&names.state, state.bind(py).copy()?)?;
         }
-        scope.set_item(&names.extensions, extensions(py, names, request)?)?;
+        scope.set_item(&names.extensions, extensions(py, names, request, takes_trailers)?)?;
         Ok(scope)
     }
 
@@ -154,13 +155,18 @@ impl ScopeMaker {
 }
 
 /// What may be sent beyond the core events, each with a dict of its own.
-fn extensions<'py>(py: Python<'py>, names: &Names, request: &Request) -> PyResult<Bound<'py, PyDict>> {
+fn extensions<'py>(
+    py: Python<'py>,
+    names: &Names,
+    request: &Request,
+    takes_trailers: bool,
+) -> PyResult<Bound<'py, PyDict>> {
     let extensions = PyDict::new(py);
     extensions.set_item(&names.pathsend, PyDict::new(py))?;
     if request.early_hints.is_some() {
         extensions.set_item(&names.early_hint, PyDict::new(py))?;
     }
-    if takes_trailers(&request.head) {
+    if takes_trailers {
         extensions.set_item(&names.response_trailers, PyDict::new(py))?;
     }
     Ok(extensions)
