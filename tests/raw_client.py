@@ -129,6 +129,10 @@ class Connection:
         for thread in self._senders:
             thread.join(self.timeout)
 
+    def is_sending(self) -> bool:
+        """Whether something that is sent in the background has not all been taken."""
+        return any(thread.is_alive() for thread in self._senders)
+
     def finish_sending(self) -> None:
         """Says that no more bytes will come, and stays open for reading."""
         self.socket.shutdown(socket.SHUT_WR)

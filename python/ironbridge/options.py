@@ -103,6 +103,26 @@ class Options(TypedDict, total=False):
     access_log_format: Literal["common", "combined", "json"] | None
     """Format of the access log."""
 
+    ws_max_size: int | str | None
+    """Largest WebSocket message in bytes, measured after inflating; beyond it the connection closes with
+    1009."""
+
+    ws_max_queue: int | None
+    """Messages that may wait for the application; beyond it nothing more is read from the client."""
+
+    ws_ping_interval: float | None
+    """Seconds between pings to a client. 0: none."""
+
+    ws_ping_timeout: float | None
+    """Seconds for a client to answer a ping; beyond it the connection closes with 1011. 0: no limit."""
+
+    no_ws_deflate: bool | None
+    """Do not compress messages (permessage-deflate), even if the client would."""
+
+    ws_deflate_window_bits: str | None
+    """Size of the window for compressing messages, as a power of two: more memory a connection for smaller
+    messages."""
+
     interface: Literal["auto", "wsgi", "asgi"] | None
     """How the application is called. With `auto` it is looked at."""
 

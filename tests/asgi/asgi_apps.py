@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import events
+import websocket_apps
 
 Scope = dict[str, Any]
 Event = dict[str, Any]
@@ -507,4 +508,4 @@ APPLICATIONS = {
     name: value
     for name, value in list(globals().items())
     if asyncio.iscoroutinefunction(value) and not name.startswith("_") and name not in ("application", "respond")
-}
+} | websocket_apps.APPLICATIONS

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use bytes::Bytes;
 
-use crate::pipe;
+use crate::{pipe, websocket::Wire};
 
 /// A request's body as the front end hands it over.
 #[derive(Debug)]
@@ -42,4 +42,6 @@ pub enum ResponseBody {
     },
     /// Still being made. An error from the receiver aborts the response.
     Stream(pipe::Receiver),
+    /// None: with status 101, in answer to an [`Offer`](crate::websocket::Offer), the connection becomes a WebSocket.
+    WebSocket(Wire),
 }

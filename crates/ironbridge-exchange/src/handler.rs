@@ -7,6 +7,7 @@ use crate::{
     head::{RequestHead, ResponseHead},
     hints::EarlyHints,
     peer::Peer,
+    websocket::Offer,
 };
 
 /// One request on its way to an application.
@@ -20,6 +21,8 @@ pub struct Request {
     pub peer: Arc<Peer>,
     /// Where 103 responses go; `None` where the protocol version has none (HTTP/1.0).
     pub early_hints: Option<EarlyHints>,
+    /// The client asks for a WebSocket, and the front end speaks that.
+    pub websocket: Option<Offer>,
 }
 
 /// One response on its way back.

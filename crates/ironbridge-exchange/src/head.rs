@@ -1,5 +1,7 @@
 //! Heads: what stands before a body.
 
+use std::fmt;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -56,13 +58,20 @@ pub struct RequestHead {
     pub framing: BodyFraming,
 }
 
+/// For logs: method and target.
+impl fmt::Display for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method.escape_ascii(), self.target.escape_ascii())
+    }
+}
+
 /// A response's head, as the application or a layer made it.
 ///
 /// `lines` never holds Connection, Keep-Alive, Transfer-Encoding or another hop-by-hop header; the connection writes
 /// those. Content-Length lives in `content_length`, not in `lines`.
 #[derive(Debug, Clone)]
 pub struct ResponseHead {
-    /// Three digits, 200 to 999 (1xx are not responses; see `EarlyHints`).
+    /// Three digits, 200 to 999 (1xx are not responses; see `EarlyHints`), or 101 for a WebSocket.
     pub status: u16,
     /// The reason phrase where it differs from the standard one for `status`.
     pub reason: Option<Box<[u8]>>,

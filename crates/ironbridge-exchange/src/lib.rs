@@ -6,7 +6,7 @@
 //! * [`body`]: what carries a body, in either direction; [`pipe`] is the bounded, two-sided kind.
 //! * [`target`]: a request target, taken apart. [`scan`]: what bytes may stand in names and values.
 //! * [`peer`]: who speaks to us, and where. [`kept`]: what adapters keep with such facts.
-//! * [`hints`]: 103 Early Hints on their way out.
+//! * [`hints`]: 103 Early Hints on their way out. [`websocket`]: messages in both directions.
 //! * [`handler`]: the one trait between a front end and an application.
 //!
 //! This crate must never know hyper, sockets or Python.
@@ -22,6 +22,7 @@ pub mod peer;
 pub mod pipe;
 pub mod scan;
 pub mod target;
+pub mod websocket;
 
 pub use block::HeaderBlock;
 pub use body::{RequestBody, ResponseBody};

@@ -11,7 +11,9 @@ use std::{
 
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
-use ironbridge_exchange::{Handler, Peer, Request, RequestBody, Response, ResponseBody, Version};
+use ironbridge_exchange::{
+    Handler, Peer, Request, RequestBody, Response, ResponseBody, Version, websocket::Offer,
+};
 
 use crate::{
     connection::Front,
@@ -24,6 +26,7 @@ use crate::{
     inbound::{Pump, Unread, read_ahead},
     journal::Entry,
     plain,
+    websocket::{driver::Upgrade, handshake::Handshake},
 };
 
 /// Answers the requests of one connection. Clones are the same line.
@@ -47,6 +50,7 @@ pub struct Exchange<H> {
     entry: Entry,
     version: Version,
     head_only: bool,
+    handshake: Option<Box<Handshake>>,
 }
 
 /// The body of every response, as far as hyper knows.
@@ -97,10 +101,20 @@ impl<H: Handler> Service<hyper::Request<Incoming>> for Line<H> {
                 return Answering::with(ready(Err(io::Error::other(error))));
             }
         };
-        let exchange = self.open(&arrival);
+        let mut exchange = self.open(&arrival);
+        if let Some(config) = self.shared.front.config.websocket.as_ref().filter(|_| arrival.websocket) {
+            match Handshake::read(&arrival.head, config.window_bits) {
+                Ok(handshake) => exchange.handshake = Some(Box::new(handshake)),
+                Err(error) => {
+                    tracing::debug!(peer = ?self.shared.peer.remote, %error, "a WebSocket was refused");
+                    return Answering::with(ready(Ok(exchange.end(error.response(), None))));
+                }
+            }
+        }
         let incoming = request.into_body();
         if incoming.is_end_stream() {
-            let future = self.hand_on(number, arrival, RequestBody::Empty);
+            let websocket = exchange.handshake.is_some();
+            let future = self.hand_on(number, arrival, RequestBody::Empty, websocket);
             return Answering::Running { future, exchange: Some(exchange) };
         }
         Answering::with(self.clone().answer_with_body(number, arrival, incoming, exchange))
@@ -119,13 +133,16 @@ impl<H: Handler> Line<H> {
             entry: self.shared.front.journal.open(&arrival.head, &self.shared.peer),
             version: arrival.head.version,
             head_only: &arrival.head.method[..] == b"HEAD",
+            handshake: None,
         }
     }
 
-    fn hand_on(&self, number: u32, arrival: Arrival, body: RequestBody) -> H::Future {
-        let Shared { lane, peer, handler, .. } = &*self.shared;
+    fn hand_on(&self, number: u32, arrival: Arrival, body: RequestBody, websocket: bool) -> H::Future {
+        let Shared { front, lane, peer, handler } = &*self.shared;
         let early_hints = (arrival.head.version != Version::Http10).then(|| lane.hints.for_request(number));
-        let request = Request { head: arrival.head, body, peer: Arc::clone(peer), early_hints };
+        let config = front.config.websocket.as_ref().filter(|_| websocket);
+        let websocket = config.map(|config| Offer { queue: config.queue });
+        let request = Request { head: arrival.head, body, peer: Arc::clone(peer), early_hints, websocket };
         handler.clone().call(request)
     }
 
@@ -144,7 +161,7 @@ impl<H: Handler> Line<H> {
             Err(Unread::SpoolFailed) => return Ok(exchange.end(plain::response(503, &[]), None)),
             Err(Unread::ClientGone) => return Err(io::ErrorKind::ConnectionReset.into()),
         };
-        let (response, pump) = run(self.hand_on(number, arrival, body), pump).await;
+        let (response, pump) = run(self.hand_on(number, arrival, body, false), pump).await;
         let is_streamed = matches!(response.body, ResponseBody::Stream(_));
         // What the application has left of its request stands before the next one.
         let breaks_off = !is_streamed && pump.as_ref().is_some_and(|pump| !pump.is_all_here());
@@ -171,7 +188,7 @@ impl<H: Handler> Line<H> {
         let Shared { front, peer, .. } = &*self.shared;
         tracing::debug!(peer = ?peer.remote, reason = %refusal, "request refused");
         let entry = front.journal.open_refused(refusal, peer);
-        Exchange { line: self.clone(), entry, version: Version::Http11, head_only }
+        Exchange { line: self.clone(), entry, version: Version::Http11, head_only, handshake: None }
             .end(plain::refused(refusal), None)
     }
 }
@@ -179,20 +196,35 @@ impl<H: Handler> Line<H> {
 impl<H> Exchange<H> {
     /// Hands a response to the gate. What hyper is given in its place says nothing but whether the connection stays.
     fn end(self, response: Response, pump: Option<Pump>) -> hyper::Response<Nothing> {
-        let Self { line, mut entry, version, head_only } = self;
+        let Self { line, mut entry, version, head_only, handshake } = self;
         let Response { mut head, body } = response;
         entry.begin(head.status);
+        let lane = &line.shared.lane;
         let payload = match body {
             _ if head_only || matches!(head.status, 204 | 304) => Payload::None,
             ResponseBody::Empty => Payload::Bytes(bytes::Bytes::new()),
             ResponseBody::Bytes(bytes) => Payload::Bytes(bytes),
             ResponseBody::File { file, offset, len } => Payload::File { file, offset, len },
+            ResponseBody::WebSocket(wire) => {
+                let Some(handshake) = handshake else {
+                    entry.begin(500);
+                    let head = plain::response(500, &[]).head;
+                    let payload = Payload::None;
+                    lane.push_response(Outgoing { head, body: OutgoingBody::Whole { payload, entry } });
+                    return closing(hyper::Response::new(Nothing), version);
+                };
+                handshake.sign(&mut head.lines);
+                lane.set_upgrade(Upgrade { wire, deflate: handshake.deflate });
+                lane.push_response(Outgoing { head, body: OutgoingBody::Upgrade(entry) });
+                // As far as hyper knows, that was the connection's last response.
+                return closing(hyper::Response::new(Nothing), version);
+            }
             ResponseBody::Stream(receiver) => {
                 let meanwhile = pump.map(|mut pump| Box::pin(poll_fn(move |cx| pump.poll(cx))) as _);
                 // Only the end of the connection tells an HTTP/1.0 client where a body of unknown length ends.
                 let is_last = version == Version::Http10 && head.content_length.is_none();
                 let body = OutgoingBody::Streamed(Source { receiver, meanwhile, entry });
-                line.shared.lane.push_response(Outgoing { head, body });
+                lane.push_response(Outgoing { head, body });
                 let response = hyper::Response::new(Nothing);
                 return if is_last { closing(response, version) } else { response };
             }
@@ -200,7 +232,7 @@ impl<H> Exchange<H> {
         if head.content_length.is_none() {
             head.content_length = payload.len();
         }
-        line.shared.lane.push_response(Outgoing { head, body: OutgoingBody::Whole { payload, entry } });
+        lane.push_response(Outgoing { head, body: OutgoingBody::Whole { payload, entry } });
         hyper::Response::new(Nothing)
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     deadline::Timeouts,
     gate::{limits::HeadLimits, reader::ReadLimits, writer::Signature},
     options::{HttpOptions, RequestBuffering},
+    websocket::config::WebSocketConfig,
 };
 
 /// How large a request's body may grow in memory, and what happens beyond that.
@@ -32,6 +33,8 @@ pub struct HttpConfig {
     pub health_path: Option<String>,
     /// Connections open at once.
     pub max_connections: usize,
+    /// WebSockets, where the application speaks them; otherwise who asks for one gets an answer as anybody else.
+    pub websocket: Option<WebSocketConfig>,
 }
 
 impl From<&HttpOptions> for HttpConfig {
@@ -60,6 +63,7 @@ impl From<&HttpOptions> for HttpConfig {
             signature: Signature { server: !options.no_server_header, date: !options.no_date_header },
             health_path: options.health_path.clone(),
             max_connections: options.max_connections as usize,
+            websocket: Some(WebSocketConfig::from(&options.websocket)),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     deadline::{Bell, Deadlines},
     gate::{io::GateIo, lane::Lane, transport::Transport},
     journal::Journal,
+    websocket,
 };
 
 /// What all connections of a worker share.
@@ -48,7 +49,16 @@ pub async fn serve<T: Transport, H: Handler>(transport: T, peer: Peer, front: Ar
         builder.auto_date_header(false).header_read_timeout(None).max_buf_size(HYPER_BUFFER);
         let mut connection = Box::new(builder.serve_connection(io, service));
         match poll_fn(|cx| watch.poll_busy(&mut connection, cx)).await {
-            Busy::Over => return,
+            Busy::Over => {
+                let upgrade = watch.lane.take_upgrade();
+                let config = watch.front.config.websocket.as_ref();
+                if let (Some(upgrade), Some(config)) = (upgrade, config) {
+                    let io = connection.into_parts().io;
+                    let deadlines = &watch.front.deadlines;
+                    Box::pin(websocket::driver::drive(io, upgrade, config, || deadlines.is_draining())).await;
+                }
+                return;
+            }
             Busy::Idle => io = connection.into_parts().io,
         }
         io.shrink();

@@ -3,7 +3,8 @@
 //! A connection's way through here: a [`listener`] accepts a [`stream`] and the [`server`] makes a task of it; in the
 //! [`connection`] the [`gate`] stands before hyper. The connection's service is [`answer`]: [`inbound`] reads the request's
 //! body ahead; the layers of the [`stack`] and then the application answer; the gate sends the response, and the
-//! [`journal`] writes it all down ([`access_log`], [`counters`]). [`deadline`] keeps everybody's time.
+//! [`journal`] writes it all down ([`access_log`], [`counters`]). [`deadline`] keeps everybody's time. What was a request may
+//! become a [`websocket`].
 //!
 //! * [`options`] as typed, [`config`] as parsed.
 //! * [`health`], [`plain`], [`date`], [`reason`]: what the server says itself.
@@ -28,3 +29,4 @@ pub mod reason;
 pub mod server;
 pub mod stack;
 pub mod stream;
+pub mod websocket;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::listener::Target;
+use crate::{listener::Target, websocket::options::WebSocketOptions};
 
 /// Where to listen, what to accept, and how long to wait.
 #[derive(Debug, Clone, Args)]
@@ -95,6 +95,10 @@ pub struct HttpOptions {
     /// Format of the access log.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = AccessLogFormat::Combined)]
     pub access_log_format: AccessLogFormat,
+
+    /// WebSockets.
+    #[command(flatten)]
+    pub websocket: WebSocketOptions,
 }
 
 /// What happens to request bodies that do not fit into memory.

@@ -104,6 +104,7 @@ fn request(target: &'static str, lines: &'static str) -> Request {
             secure: false,
             kept: Default::default(),
         }),
+        websocket: None,
         early_hints: Some(HintQueue::default().for_request(0)),
     }
 }

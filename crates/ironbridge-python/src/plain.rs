@@ -19,6 +19,11 @@ pub fn internal_error() -> Response {
     response(500, "500 Internal Server Error\n", None)
 }
 
+/// The application refuses a WebSocket.
+pub fn forbidden() -> Response {
+    response(403, "403 Forbidden\n", None)
+}
+
 /// There are too many requests for the threads that there are.
 pub fn overloaded() -> Response {
     response(503, "503 Service Unavailable\n", Some(("Retry-After", "1")))

@@ -36,7 +36,7 @@ pub mod _native {
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
         use pyo3::types::PyModuleMethods;
-        let exception = module.py().get_type::<ironbridge_python::asgi::exchange::ClientDisconnected>();
+        let exception = module.py().get_type::<ironbridge_python::asgi::values::ClientDisconnected>();
         module.add("ClientDisconnected", exception)
     }
 }

@@ -124,11 +124,15 @@ impl Worker {
         let Loaded { callable, interface } = app;
         let engine = Python::attach(|py| Engine::new(py, callable, interface, &options.python))
             .map_err(StartError::App)?;
+        let mut config = HttpConfig::from(&options.http);
+        if interface == Interface::Wsgi {
+            config.websocket = None;
+        }
         Ok(Self {
             engine,
             interface,
             listeners,
-            config: HttpConfig::from(&options.http),
+            config,
             journal: Arc::new(Journal { counters: Arc::new(Counters::default()), access_log }),
             controller: Controller { drain: Drain::new(), ending: Arc::default() },
             graceful_timeout: options.graceful_timeout,

@@ -13,7 +13,7 @@ use std::{
 
 /// Knows whether a socket may have something to say.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     bell: Option<(Arc<Bell>, Waker)>,
 }
 
@@ -36,7 +36,7 @@ impl Wake for Bell {
 
 impl Alarm {
     /// Polls `socket`, unless it was pending the last time and has not woken anybody since. One task at a time does so.
-    pub(super) fn poll<R>(
+    pub(crate) fn poll<R>(
         &mut self,
         cx: &Context<'_>,
         socket: impl FnOnce(&mut Context<'_>) -> Poll<R>,

@@ -35,6 +35,8 @@ pub struct ParsedHead {
     pub connection: Persistence,
     /// Whether the client waits for `100 Continue`: only on HTTP/1.1, and only when there is a body to wait for.
     pub expect_continue: bool,
+    /// Whether the client asks for a WebSocket (RFC 6455 section 4.2.1).
+    pub websocket: bool,
 }
 
 /// What version and Connection say about the time after this request (RFC 9112 section 9.3).
@@ -207,7 +209,8 @@ fn assemble(bytes: &[u8], request: &RequestLine, fields: Fields, framed: Framed)
         fields,
         framing: framed.framing,
     };
-    ParsedHead { head, connection: framed.connection, expect_continue: framed.expect_continue }
+    let websocket = framed.websocket && method == b"GET";
+    ParsedHead { head, connection: framed.connection, expect_continue: framed.expect_continue, websocket }
 }
 
 /// Usual methods without a copy.

@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::BytesMut;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::{
@@ -69,6 +70,30 @@ impl<T: Transport> GateIo<T> {
     /// Waits for the next request without hyper. Ready with whether there is one; without, the connection is over.
     pub fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         self.reader.poll_wake(&mut self.transport, &mut self.deadline, cx)
+    }
+
+    /// The connection has become a WebSocket: no deadline of HTTP holds any more. Returns the bytes behind the request.
+    pub fn upgrade(&mut self) -> BytesMut {
+        self.deadline.stop_reading();
+        self.writer.shrink();
+        let early = self.reader.take_input();
+        self.reader.shrink();
+        early
+    }
+
+    /// The socket, for whoever speaks over it after an [upgrade](Self::upgrade).
+    pub fn transport(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// Keeps the write deadline after an [upgrade](Self::upgrade): `poll` is what sending came to.
+    pub fn watch_write(&mut self, poll: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        if poll.is_ready() {
+            self.deadline.stop_writing();
+        } else if self.deadline.write_is_late(|| self.transport.unsent()) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        poll
     }
 
     /// Whether nothing that the client sends from now on can turn our close into a reset that eats the end of a response
@@ -161,6 +186,10 @@ impl<T: Transport> Write for GateIo<T> {
         if this.closing == Closing::No {
             let flushed = this.writer.poll_flush(&mut this.transport, cx);
             ready!(this.watch(flushed, cx))?;
+            if this.lane.is_upgraded() {
+                // hyper has done its part; the socket lives on.
+                return Poll::Ready(Ok(()));
+            }
             ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
             this.closing = if this.may_close_at_once(cx) {
                 Closing::Done

@@ -14,7 +14,7 @@ use std::{
 use ironbridge_exchange::{RequestHead, ResponseHead, hints::HintQueue};
 
 use super::{refusal::Refusal, streamed::Source, whole::Payload};
-use crate::journal::Entry;
+use crate::{journal::Entry, websocket::driver::Upgrade};
 
 /// The side channel of one connection.
 #[derive(Debug, Default)]
@@ -38,6 +38,7 @@ struct Queues {
     responses: VecDeque<Outgoing>,
     body_fault: Option<Refusal>,
     aborted: bool,
+    upgrade: Option<Upgrade>,
 }
 
 /// A request that the gate has let in.
@@ -47,6 +48,8 @@ pub struct Arrival {
     pub head: Arc<RequestHead>,
     /// Whether the client waits for 100 Continue before it sends the body.
     pub expect_continue: bool,
+    /// Whether it asks for a WebSocket.
+    pub websocket: bool,
 }
 
 /// A request that the gate does not let in.
@@ -79,6 +82,8 @@ pub enum OutgoingBody {
     },
     /// It is still being made.
     Streamed(Source),
+    /// Something other than HTTP, for which [`Lane::take_upgrade`] has what is needed.
+    Upgrade(Entry),
 }
 
 impl Lane {
@@ -161,6 +166,21 @@ impl Lane {
     /// Whether part of a head, but not all of it, has arrived.
     pub fn is_partial(&self) -> bool {
         self.partial.load(Ordering::Relaxed)
+    }
+
+    /// With its next response the connection becomes a WebSocket.
+    pub fn set_upgrade(&self, upgrade: Upgrade) {
+        self.lock().upgrade = Some(upgrade);
+    }
+
+    /// Whether the connection has become a WebSocket, or is about to.
+    pub fn is_upgraded(&self) -> bool {
+        self.lock().upgrade.is_some()
+    }
+
+    /// What the WebSocket needs.
+    pub fn take_upgrade(&self) -> Option<Upgrade> {
+        self.lock().upgrade.take()
     }
 
     /// A response broke off: the connection must end so that the client notices.

@@ -19,6 +19,8 @@ pub(super) struct Meaning {
     expect_continue: bool,
     close: bool,
     keep_alive: bool,
+    upgrade: bool,
+    websocket: bool,
 }
 
 /// What a whole head means for its body and its connection.
@@ -30,6 +32,8 @@ pub(super) struct Framed {
     pub(super) connection: Persistence,
     /// Whether the client waits for 100 before it sends the body.
     pub(super) expect_continue: bool,
+    /// Whether it asks to upgrade to a WebSocket, and could.
+    pub(super) websocket: bool,
 }
 
 impl Meaning {
@@ -45,16 +49,18 @@ impl Meaning {
             expect_continue: false,
             close: false,
             keep_alive: false,
+            upgrade: false,
+            websocket: false,
         }
     }
 
     /// Takes note of one line. Most lines are none of ours, which length and first letter tell.
     #[inline(always)]
     pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
-        const OURS: u32 = 1 << 4 | 1 << 6 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 17;
+        const OURS: u32 = 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 17;
         if name.len() < 32
             && OURS >> name.len() & 1 == 1
-            && matches!(name[0] | 0x20, b'h' | b'e' | b'c' | b't')
+            && matches!(name[0] | 0x20, b'h' | b'e' | b'c' | b't' | b'u')
         {
             self.note_ours(name, value);
         }
@@ -65,6 +71,7 @@ impl Meaning {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host(value),
             6 if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade(value),
             10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
             12 if name.eq_ignore_ascii_case(b"content-type") => self.content_type(),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
@@ -97,6 +104,7 @@ impl Meaning {
             framing,
             connection: self.persistence(),
             expect_continue: self.expect_continue && has_body,
+            websocket: self.upgrade && self.websocket && !has_body && self.version == Version::Http11,
         })
     }
 
@@ -143,7 +151,13 @@ impl Meaning {
             let option = option.trim_ascii();
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
         }
+    }
+
+    fn upgrade(&mut self, value: &[u8]) {
+        let is_websocket = |protocol: &[u8]| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket");
+        self.websocket |= value.split(|&byte| byte == b',').any(is_websocket);
     }
 
     fn content_type(&mut self) {
@@ -274,6 +288,22 @@ mod tests {
         assert!(!meaning(Version::Http10, &[expect, length]).unwrap().expect_continue);
         assert_eq!(refusal(&[("Expect", "200-ok")]), Some(Refusal::UnknownExpectation));
         assert!(meaning(Version::Http10, &[("Expect", "200-ok")]).is_ok());
+    }
+
+    #[test]
+    fn an_upgrade_to_a_websocket_is_asked_for_in_two_lines_without_a_body() {
+        let websocket = |version, lines: &[(&str, &str)]| {
+            let lines: Vec<_> = [("Host", "")].iter().chain(lines).copied().collect();
+            meaning(version, &lines).unwrap().websocket
+        };
+        let both = [("Connection", "keep-alive, Upgrade"), ("UPGRADE", "h2c, WebSocket")];
+        assert!(websocket(Version::Http11, &both));
+        assert!(websocket(Version::Http11, &[both[1], both[0], ("Content-Length", "0")]));
+        assert!(!websocket(Version::Http11, &both[..1]) && !websocket(Version::Http11, &both[1..]));
+        assert!(!websocket(Version::Http11, &[both[0], ("Upgrade", "websockets")]));
+        assert!(!websocket(Version::Http11, &[both[0], both[1], ("Content-Length", "1")]));
+        assert!(!websocket(Version::Http11, &[both[0], both[1], ("Transfer-Encoding", "chunked")]));
+        assert!(!websocket(Version::Http10, &both));
     }
 
     #[test]

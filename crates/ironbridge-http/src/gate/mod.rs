@@ -18,6 +18,7 @@
 //! One rule keeps the readers honest: what they decide depends on the bytes alone and never on how the
 //! network cut them into pieces. The first offending byte decides.
 
+pub(crate) mod alarm;
 pub mod chunked;
 pub mod head;
 pub mod io;
@@ -31,7 +32,6 @@ pub mod transport;
 pub mod whole;
 pub mod writer;
 
-mod alarm;
 mod field_line;
 mod host;
 mod meaning;

@@ -234,8 +234,11 @@ impl Reader {
         }
         self.feed.fill(minimal_head(&head));
         deadline.stop_reading();
-        self.lane
-            .push_request(Ok(Arrival { head: Arc::new(head.head), expect_continue: head.expect_continue }));
+        self.lane.push_request(Ok(Arrival {
+            head: Arc::new(head.head),
+            expect_continue: head.expect_continue,
+            websocket: head.websocket,
+        }));
         Ok(())
     }
 
@@ -399,6 +402,11 @@ impl Reader {
             Poll::Pending if deadline.read_is_late(ReadWait::KeepAlive) => Poll::Ready(Ok(false)),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// The bytes that were read and not used.
+    pub fn take_input(&mut self) -> BytesMut {
+        std::mem::take(&mut self.input)
     }
 
     /// Gives memory back that an idle connection does not need.

@@ -207,6 +207,11 @@ impl Writer {
                     self.end_response()?;
                 }
             }
+            OutgoingBody::Upgrade(mut entry) => {
+                self.write_head(version, &head, None, Some(b"Upgrade"));
+                entry.complete();
+                self.end_response()?;
+            }
             OutgoingBody::Streamed(source) => {
                 let framing = match promised {
                     Some(length) => Framing::Length(length),

@@ -184,6 +184,7 @@ pub fn config() -> HttpConfig {
         signature: Signature { server: true, date: true },
         health_path: None,
         max_connections: 10,
+        websocket: None,
     }
 }
 

@@ -8,7 +8,7 @@ use pyo3::{
     prelude::*,
 };
 
-use super::exchange::Exchange;
+use super::conversation::Conversation;
 
 /// An awaitable with the whole interface of a coroutine (PEP 492), so that `asyncio.create_task()` takes it as well.
 #[pyclass(frozen, module = "ironbridge._native", name = "Awaitable")]
@@ -21,8 +21,8 @@ pub struct Awaitable {
 enum State {
     /// Complete for everybody who awaits it.
     Nothing,
-    /// What the first step ends with.
-    Ready(Py<PyAny>),
+    /// What the first step ends with, and who takes it back if there is none.
+    Ready(Py<PyAny>, Option<Conversation>),
     /// Goes on when an asyncio Future does.
     Waiting(Wait),
     /// Awaited to its end.
@@ -35,7 +35,7 @@ struct Wait {
     /// `future.__await__()`.
     iterator: Py<PyAny>,
     /// Who takes an event back that nobody has received.
-    giver: Option<Py<Exchange>>,
+    giver: Option<Conversation>,
 }
 
 impl Awaitable {
@@ -44,16 +44,16 @@ impl Awaitable {
         Self { state: Mutex::new(State::Nothing) }
     }
 
-    /// Complete, with `value`.
-    pub fn ready(value: Py<PyAny>) -> Self {
-        Self { state: Mutex::new(State::Ready(value)) }
+    /// Complete, with an event, which goes back to `giver` if nobody awaits it.
+    pub fn ready(event: Py<PyAny>, giver: Option<Conversation>) -> Self {
+        Self { state: Mutex::new(State::Ready(event, giver)) }
     }
 
     /// Complete when `future` is. What that brings goes back to `giver` where the waiting task is cancelled in between.
     ///
     /// # Errors
     /// `MemoryError`.
-    pub fn waiting(future: &Bound<'_, PyAny>, giver: Option<Py<Exchange>>) -> PyResult<Self> {
+    pub fn waiting(future: &Bound<'_, PyAny>, giver: Option<Conversation>) -> PyResult<Self> {
         let iterator = future.call_method0("__await__")?.unbind();
         let wait = Wait { future: future.clone().unbind(), iterator, giver };
         Ok(Self { state: Mutex::new(State::Waiting(wait)) })
@@ -62,6 +62,18 @@ impl Awaitable {
     fn state(&self) -> MutexGuard<'_, State> {
         // No code of others runs under this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The event that the first step would end with.
+    fn take_ready(&self) -> Option<(Py<PyAny>, Option<Conversation>)> {
+        let mut state = self.state();
+        match std::mem::replace(&mut *state, State::Over) {
+            State::Ready(event, giver) => Some((event, giver)),
+            other => {
+                *state = other;
+                None
+            }
+        }
     }
 
     /// One step. A wait that goes on stays.
@@ -75,7 +87,7 @@ impl Awaitable {
         };
         match state {
             State::Nothing => unreachable!("just looked"),
-            State::Ready(value) => Err(PyStopIteration::new_err((value,))),
+            State::Ready(event, _) => Err(PyStopIteration::new_err((event,))),
             State::Waiting(wait) => {
                 let yielded = go(&wait);
                 if yielded.is_ok() {
@@ -119,10 +131,14 @@ impl Awaitable {
         traceback: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = traceback;
+        // The forms with more than one argument are deprecated since 3.12.
+        let exception = value.filter(|value| !value.is_none(py)).unwrap_or(kind);
+        if let Some((event, giver)) = self.take_ready() {
+            give_back(py, giver.as_ref(), event)?;
+            return Err(raised(exception.bind(py)));
+        }
         self.step(|wait| {
             wait.give_back(py)?;
-            // The forms with more than one argument are deprecated since 3.12.
-            let exception = value.filter(|value| !value.is_none(py)).unwrap_or(kind);
             wait.iterator.call_method1(py, "throw", (exception,))
         })
     }
@@ -135,12 +151,45 @@ impl Awaitable {
             }
             std::mem::replace(&mut *state, State::Over)
         };
-        if let State::Waiting(wait) = state {
-            wait.give_back(py)?;
-            wait.iterator.call_method0(py, "close")?;
+        match state {
+            State::Ready(event, giver) => give_back(py, giver.as_ref(), event),
+            State::Waiting(wait) => {
+                wait.give_back(py)?;
+                wait.iterator.call_method0(py, "close").map(drop)
+            }
+            State::Nothing | State::Over => Ok(()),
         }
-        Ok(())
     }
+}
+
+impl Drop for Awaitable {
+    /// Nobody has awaited it to its end: nothing may be lost with it.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = std::mem::replace(state, State::Over);
+        if matches!(state, State::Nothing | State::Over) {
+            return;
+        }
+        Python::attach(|py| {
+            let given_back = match &state {
+                State::Ready(event, giver) => give_back(py, giver.as_ref(), event.clone_ref(py)),
+                State::Waiting(wait) => wait.give_back(py),
+                State::Nothing | State::Over => Ok(()),
+            };
+            if let Err(error) = given_back {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
+}
+
+fn give_back(py: Python<'_>, giver: Option<&Conversation>, event: Py<PyAny>) -> PyResult<()> {
+    giver.map_or(Ok(()), |giver| giver.take_back(py, event))
+}
+
+/// The exception that `throw()` is given, which may be a class.
+fn raised(exception: &Bound<'_, PyAny>) -> PyErr {
+    PyErr::from_value(exception.clone())
 }
 
 impl Wait {
@@ -151,7 +200,7 @@ impl Wait {
         let has_come =
             future.call_method0("done")?.is_truthy()? && !future.call_method0("cancelled")?.is_truthy()?;
         if has_come {
-            return giver.get().take_back(py, future.call_method0("result")?.unbind());
+            return giver.take_back(py, future.call_method0("result")?.unbind());
         }
         // A wait that has not begun, or is given up: nothing may be given to it any more.
         future.call_method0("cancel").map(drop)

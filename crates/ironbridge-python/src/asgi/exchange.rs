@@ -1,48 +1,35 @@
 //! One HTTP request as the application sees it: its `receive` and `send` (ASGI "HTTP & WebSocket", sections "HTTP").
 
 use std::{
-    collections::VecDeque,
     fs::File,
-    io::Read,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
-use ironbridge_exchange::{
-    BodyFraming, Request, RequestBody, RequestHead, Version,
-    hints::EarlyHints,
-    pipe::{PipeError, Receiver},
-};
+use ironbridge_exchange::{Request, RequestHead, Version, hints::EarlyHints, pipe::PipeError};
 use pyo3::{
     Bound, Py, PyAny, PyErr, PyResult, Python,
-    buffer::PyBuffer,
-    exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError},
+    exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,
-    types::{PyBytes, PyDict, PyString, PyTuple},
+    types::{PyBytes, PyDict},
 };
 
 use super::{
     awaitable::Awaitable,
+    conversation::{Conversation, Ended},
     desk::Desk,
     gateway::Common,
+    incoming::{Incoming, Part},
     outgoing::{Outgoing, SendError},
-};
-use crate::{
-    fork, plain,
-    wsgi::{
-        heading::{Heading, HeadingError},
-        outlet::copy_bytes,
+    values::{
+        ROOM, bytes_of, disconnected, event_and_kind, flag, heading_of, invalid, is_disconnect, kind_of,
+        push_headers,
     },
+    waiting::{Readers, Writers},
 };
-
-pyo3::create_exception!(
-    ironbridge,
-    ClientDisconnected,
-    PyOSError,
-    "The client left before its response was complete; raised by ``await send(...)`` (ASGI HTTP, spec version 2.4)."
-);
+use crate::{fork, plain, wsgi::heading::Heading};
 
 /// A request that an application runs.
 #[pyclass(frozen, module = "ironbridge._native")]
@@ -51,32 +38,18 @@ pub struct Exchange {
     common: Arc<Common>,
     head: Arc<RequestHead>,
     hints: Option<EarlyHints>,
+    readers: Readers,
+    writers: Writers,
     state: Mutex<State>,
 }
 
+#[derive(Debug)]
 struct State {
     incoming: Incoming,
-    /// Bytes of the request's body that are still to come, where Content-Length says so.
-    left: Option<u64>,
-    /// Futures of tasks that wait in `receive()`, oldest first.
-    readers: VecDeque<Py<PyAny>>,
-    /// Futures of tasks that wait in `send()`.
-    writers: Vec<Py<PyAny>>,
-    /// Events that a cancelled task has left.
-    returned: VecDeque<Py<PyAny>>,
     outgoing: Outgoing,
     is_disconnected: bool,
     /// The task was cancelled because its client had left.
     is_cancelled: bool,
-}
-
-/// What has not been received of the request's body.
-enum Incoming {
-    Bytes(Bytes),
-    File(File),
-    Stream(Receiver),
-    /// All of it has been received.
-    Over,
 }
 
 /// What `receive()` gives.
@@ -90,25 +63,15 @@ impl Exchange {
     /// ``await receive()``: the next event.
     fn receive<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Awaitable>> {
         let (py, this) = (slf.py(), slf.get());
-        let next = {
-            let mut state = this.state();
-            if let Some(event) = state.returned.pop_front() {
-                drop(state);
-                return Bound::new(py, Awaitable::ready(event));
-            }
-            state.next_event(&this.desk)
-        };
-        match next {
-            Poll::Ready(event) => {
-                let event = this.common.event(py, event)?;
-                Bound::new(py, Awaitable::ready(event.into_any().unbind()))
-            }
+        let giver = Some(Conversation::Http(slf.clone().unbind()));
+        if let Some(event) = this.readers.take_returned() {
+            return Bound::new(py, Awaitable::ready(event, giver));
+        }
+        match this.next_event(py)? {
+            Poll::Ready(event) => Bound::new(py, Awaitable::ready(event, giver)),
             Poll::Pending => {
-                let future = this.common.create_future.bind(py).call0()?;
-                // Those that were cancelled wait for nothing any more.
-                this.drop_done_readers(py)?;
-                this.state().readers.push_back(future.clone().unbind());
-                Bound::new(py, Awaitable::waiting(&future, Some(slf.clone().unbind()))?)
+                let future = this.readers.wait(py, &this.common)?;
+                Bound::new(py, Awaitable::waiting(&future, giver)?)
             }
         }
     }
@@ -117,15 +80,7 @@ impl Exchange {
     #[pyo3(signature = (event, /))]
     fn send<'py>(slf: &Bound<'py, Self>, event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Awaitable>> {
         let (py, this) = (slf.py(), slf.get());
-        let event = event.cast::<PyDict>().map_err(|_| {
-            PyTypeError::new_err(format!("send() takes an event, a dict, not {}", kind_of(event)))
-        })?;
-        let names = &this.common.names;
-        let kind = event
-            .get_item(&names.type_)?
-            .ok_or_else(|| PyValueError::new_err("the event has no \"type\""))?;
-        let kind =
-            kind.cast::<PyString>().map_err(|_| PyTypeError::new_err("the event's \"type\" is no str"))?;
+        let (event, kind) = event_and_kind(event, &this.common.names)?;
         match kind.to_str()? {
             "http.response.start" => this.start(event)?,
             "http.response.body" => this.body(py, event)?,
@@ -140,15 +95,10 @@ impl Exchange {
             }
         }
         if this.state().outgoing.is_full() {
-            let future = this.common.create_future.bind(py).call0()?;
-            let mut state = this.state();
-            state.writers.push(future.clone().unbind());
-            let is_full = state.poll_room(&this.desk).is_pending();
-            drop(state);
-            if is_full {
+            let has_room = || this.state().poll_room(&this.desk).is_ready();
+            if let Some(future) = this.writers.wait(py, &this.common, has_room)? {
                 return Bound::new(py, Awaitable::waiting(&future, None)?);
             }
-            this.state().writers.pop();
         }
         Ok(this.common.nothing.bind(py).clone())
     }
@@ -156,67 +106,25 @@ impl Exchange {
     /// Called with the task when it has ended.
     #[pyo3(signature = (task, /))]
     fn ended(&self, task: &Bound<'_, PyAny>) -> PyResult<()> {
-        let names = &self.common.names;
-        if task.call_method0(&names.cancelled)?.is_truthy()? {
-            self.finish(task.py(), Some(Ended::Cancelled));
-        } else {
-            let error = task.call_method0(&names.exception)?;
-            let error = (!error.is_none()).then(|| Ended::Raised(PyErr::from_value(error)));
-            self.finish(task.py(), error);
-        }
+        self.finish(task.py(), Ended::of(task, &self.common.names)?);
         self.common.forget(task.py(), self.desk.id);
         Ok(())
-    }
-}
-
-/// How an application ended other than well.
-pub enum Ended {
-    /// Its task was cancelled.
-    Cancelled,
-    /// It raised.
-    Raised(PyErr),
-}
-
-impl Ended {
-    fn error(&self) -> Option<&PyErr> {
-        match self {
-            Self::Cancelled => None,
-            Self::Raised(error) => Some(error),
-        }
     }
 }
 
 impl Exchange {
     /// A request that has been taken off its desk, and whether its client takes trailers.
     pub fn new(desk: Arc<Desk>, common: Arc<Common>, request: Request, takes_trailers: bool) -> Self {
-        let head = &request.head;
-        let left = match head.framing {
-            BodyFraming::Length(length) => Some(length),
-            BodyFraming::None => Some(0),
-            BodyFraming::Chunked => None,
-        };
-        let incoming = match request.body {
-            RequestBody::Empty => Incoming::Bytes(Bytes::new()),
-            RequestBody::Bytes(bytes) => Incoming::Bytes(bytes),
-            RequestBody::Spooled { file, .. } => Incoming::File(file),
-            RequestBody::Stream(receiver) => Incoming::Stream(receiver),
-        };
+        let incoming = Incoming::new(request.body, request.head.framing);
         let outgoing = Outgoing::new(desk.is_head, takes_trailers);
         Self {
             desk,
             common,
             head: request.head,
             hints: request.early_hints,
-            state: Mutex::new(State {
-                incoming,
-                left,
-                readers: VecDeque::new(),
-                writers: Vec::new(),
-                returned: VecDeque::new(),
-                outgoing,
-                is_disconnected: false,
-                is_cancelled: false,
-            }),
+            readers: Readers::default(),
+            writers: Writers::default(),
+            state: Mutex::new(State { incoming, outgoing, is_disconnected: false, is_cancelled: false }),
         }
     }
 
@@ -238,19 +146,19 @@ impl Exchange {
     pub fn look_for_the_client(&self, py: Python<'_>) -> PyResult<()> {
         let has_left = {
             let mut state = self.state();
-            let is_over = state.outgoing.is_over();
-            let has_left = state.poll_disconnect(&self.desk).is_ready() && !is_over;
+            let is_over = state.outgoing.is_over() || state.outgoing.is_bodyless();
+            let has_left = !is_over && state.poll_disconnect(&self.desk).is_ready();
             has_left && !std::mem::replace(&mut state.is_cancelled, true)
         };
         if has_left { self.common.cancel(py, self.desk.id) } else { Ok(()) }
     }
 
-    /// A task that was cancelled gives an event back.
+    /// An event was not received: it is for whoever receives next.
     ///
     /// # Errors
     /// What a future raises, which none does.
     pub fn take_back(&self, py: Python<'_>, event: Py<PyAny>) -> PyResult<()> {
-        self.state().returned.push_front(event);
+        self.readers.give_back(event);
         self.look_for_readers(py)
     }
 
@@ -265,17 +173,17 @@ impl Exchange {
         };
         let client_left = self.is_disconnected();
         match failure {
-            Some(Ended::Raised(error)) if client_left && error.is_instance_of::<PyOSError>(py) => {
-                tracing::debug!(request = %self.name(), %error, "a client left while the application ran");
+            Some(Ended::Raised(error)) if client_left && is_disconnect(py, &error) => {
+                tracing::debug!(request = %self.head, %error, "a client left while the application ran");
             }
             Some(Ended::Cancelled) if client_left => {}
-            Some(Ended::Raised(error)) => self.log(py, &error),
+            Some(Ended::Raised(error)) => self.common.log(py, &self.head, &error),
             Some(Ended::Cancelled) if !is_over => {
-                tracing::warn!(request = %self.name(), "the application was cancelled");
+                tracing::warn!(request = %self.head, "the application was cancelled");
             }
             None if !is_over && !client_left => {
                 let lacks = if is_begun { "completing" } else { "beginning" };
-                tracing::error!(request = %self.name(), "the application ended without {lacks} its response");
+                tracing::error!(request = %self.head, "the application ended without {lacks} its response");
             }
             Some(Ended::Cancelled) | None => {}
         }
@@ -289,81 +197,32 @@ impl Exchange {
         }
         // Tasks of the application's own may still wait.
         if let Err(error) = self.look_for_readers(py).and_then(|()| self.look_for_writers(py)) {
-            tracing::error!(request = %self.name(), %error, "a waiting task could not be woken");
+            tracing::error!(request = %self.head, %error, "a waiting task could not be woken");
         }
     }
 
-    /// For the log: method and target.
-    fn name(&self) -> String {
-        format!("{} {}", self.head.method.escape_ascii(), self.head.target.escape_ascii())
-    }
-
-    fn log(&self, py: Python<'_>, error: &PyErr) {
-        tracing::error!(
-            target: "ironbridge::application",
-            "{} raised an exception\n{}",
-            self.name(),
-            crate::wsgi::application::traceback(py, error),
-        );
+    fn next_event(&self, py: Python<'_>) -> PyResult<Poll<Py<PyAny>>> {
+        let next = self.state().next_event(&self.desk);
+        Ok(match next {
+            Poll::Ready(event) => Poll::Ready(event.into_python(py, &self.common)?),
+            Poll::Pending => Poll::Pending,
+        })
     }
 
     fn look_for_readers(&self, py: Python<'_>) -> PyResult<()> {
-        let names = &self.common.names;
-        loop {
-            let reader = self.state().readers.front().map(|reader| reader.clone_ref(py));
-            let Some(reader) = reader else { return Ok(()) };
-            let reader = reader.bind(py);
-            if reader.call_method0(&names.done)?.is_truthy()? {
-                // Cancelled.
-                self.state().readers.pop_front();
-                continue;
-            }
-            let returned = self.state().returned.pop_front();
-            let event = match returned {
-                Some(event) => event,
-                None => match self.state().next_event(&self.desk) {
-                    Poll::Ready(event) => self.common.event(py, event)?.into_any().unbind(),
-                    Poll::Pending => return Ok(()),
-                },
-            };
-            self.state().readers.pop_front();
-            reader.call_method1(&names.set_result, (event,))?;
-        }
-    }
-
-    fn drop_done_readers(&self, py: Python<'_>) -> PyResult<()> {
-        let readers = std::mem::take(&mut self.state().readers);
-        for reader in readers {
-            if !reader.call_method0(py, &self.common.names.done)?.is_truthy(py)? {
-                self.state().readers.push_back(reader);
-            }
-        }
-        Ok(())
+        self.readers.serve(py, &self.common.names, || self.next_event(py))
     }
 
     fn look_for_writers(&self, py: Python<'_>) -> PyResult<()> {
-        let names = &self.common.names;
-        let (room, writers) = {
-            let mut state = self.state();
-            if state.writers.is_empty() {
-                return Ok(());
-            }
-            match state.poll_room(&self.desk) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(room) => (room, std::mem::take(&mut state.writers)),
-            }
-        };
-        for writer in writers {
-            let writer = writer.bind(py);
-            if writer.call_method0(&names.done)?.is_truthy()? {
-                continue;
-            }
-            match room {
-                Ok(()) => writer.call_method1(&names.set_result, (py.None(),))?,
-                Err(_) => writer.call_method1(&names.set_exception, (disconnected().into_value(py),))?,
-            };
+        if self.writers.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let room = self.state().poll_room(&self.desk);
+        match room {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(())) => self.writers.release(py, &self.common.names, None),
+            Poll::Ready(Err(_)) => self.writers.release(py, &self.common.names, Some(&disconnected)),
+        }
     }
 
     fn start(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -371,22 +230,8 @@ impl Exchange {
         if self.is_disconnected() {
             return Err(disconnected());
         }
-        let status = event
-            .get_item(&names.status)?
-            .ok_or_else(|| PyValueError::new_err("http.response.start has no \"status\""))?;
-        let status: u16 = status.extract().map_err(|_| {
-            PyTypeError::new_err(format!("the status must be an int such as 200, not {status}"))
-        })?;
-        let mut heading = Heading::of_status(status, ROOM).map_err(invalid)?;
-        if let Some(headers) = event.get_item(&names.headers)? {
-            for pair in headers.try_iter()? {
-                push_pair(&mut heading, &pair?)?;
-            }
-        }
-        let trailers = match event.get_item(&names.trailers)? {
-            Some(trailers) => trailers.is_truthy()?,
-            None => false,
-        };
+        let heading = heading_of(event, names, "http.response.start")?;
+        let trailers = flag(event, &names.trailers)?;
         self.state().outgoing.start(heading, trailers).map_err(wrong)
     }
 
@@ -411,33 +256,20 @@ impl Exchange {
         if let Some(response) = response {
             self.desk.answer(response);
         }
-        if !self.state().readers.is_empty() {
-            self.look_for_readers(event.py())?;
-        }
-        Ok(())
+        self.look_for_readers(event.py())
     }
 
     /// "HTTP Trailers" (ASGI extensions).
     fn trailers(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
         let mut heading = Heading::of_status(200, ROOM).map_err(invalid)?;
-        if let Some(headers) = event.get_item(&self.common.names.headers)? {
-            for pair in headers.try_iter()? {
-                push_pair(&mut heading, &pair?)?;
-            }
-        }
-        let more = match event.get_item("more_trailers")? {
-            Some(more) => more.is_truthy()?,
-            None => false,
-        };
+        push_headers(&mut heading, event, &self.common.names)?;
+        let more = flag(event, "more_trailers")?;
         if self.is_disconnected() {
             return Err(disconnected());
         }
         let waker = self.state().outgoing.trailers(&heading.build().lines, more).map_err(wrong)?;
         self.desk.wake(waker);
-        if !more && !self.state().readers.is_empty() {
-            self.look_for_readers(event.py())?;
-        }
-        Ok(())
+        if more { Ok(()) } else { self.look_for_readers(event.py()) }
     }
 
     /// "Early Hints" (ASGI extensions): a 103 response, as long as the head is not out.
@@ -462,13 +294,10 @@ impl Exchange {
     fn body(&self, py: Python<'_>, event: &Bound<'_, PyDict>) -> PyResult<()> {
         let names = &self.common.names;
         let body = match event.get_item(&names.body)? {
-            Some(body) => bytes_of(&body)?,
+            Some(body) => bytes_of(&body, "a body")?,
             None => Bytes::new(),
         };
-        let more = match event.get_item(&names.more_body)? {
-            Some(more) => more.is_truthy()?,
-            None => false,
-        };
+        let more = flag(event, &names.more_body)?;
         if self.is_disconnected() {
             return Err(disconnected());
         }
@@ -482,10 +311,7 @@ impl Exchange {
         }
         self.desk.wake(waker);
         // Who waits already is to hear of the end, and from the beginning of a stream on of its client's leaving.
-        if !self.state().readers.is_empty() {
-            self.look_for_readers(py)?;
-        }
-        Ok(())
+        self.look_for_readers(py)
     }
 
     fn is_disconnected(&self) -> bool {
@@ -500,86 +326,50 @@ impl Exchange {
 
 impl State {
     fn next_event(&mut self, desk: &Arc<Desk>) -> Poll<Event> {
-        match &mut self.incoming {
-            Incoming::Bytes(bytes) => {
-                let body = std::mem::take(bytes);
-                self.incoming = Incoming::Over;
-                Poll::Ready(Event::Body { body, more: false })
+        match ready!(self.incoming.poll_part(desk)) {
+            Part::Body { body, more } => Poll::Ready(Event::Body { body, more }),
+            Part::Broken => {
+                self.is_disconnected = true;
+                Poll::Ready(Event::Disconnect)
             }
-            Incoming::File(file) => {
-                let mut block = vec![0; BLOCK];
-                match file.read(&mut block) {
-                    Ok(0) | Err(_) => {
-                        self.incoming = Incoming::Over;
-                        Poll::Ready(Event::Body { body: Bytes::new(), more: false })
-                    }
-                    Ok(n) => {
-                        block.truncate(n);
-                        Poll::Ready(Event::Body { body: block.into(), more: true })
-                    }
-                }
-            }
-            Incoming::Stream(receiver) => {
-                let waker = Waker::from(Arc::clone(desk));
-                let (poll, wakers) = receiver.poll_chunk(&mut Context::from_waker(&waker));
-                wakers.into_iter().for_each(|waker| desk.wake(Some(waker)));
-                let event = match std::task::ready!(poll) {
-                    Some(Ok(body)) => {
-                        self.left = self.left.map(|left| left.saturating_sub(body.len() as u64));
-                        Event::Body { more: self.left != Some(0) && !receiver.is_finished(), body }
-                    }
-                    None => Event::Body { body: Bytes::new(), more: false },
-                    Some(Err(_)) => {
-                        self.is_disconnected = true;
-                        Event::Disconnect
-                    }
-                };
-                if !matches!(event, Event::Body { more: true, .. }) {
-                    self.incoming = Incoming::Over;
-                }
-                Poll::Ready(event)
-            }
-            Incoming::Over => self.poll_disconnect(desk).map(|()| Event::Disconnect),
+            Part::Over => self.poll_disconnect(desk).map(|()| Event::Disconnect),
         }
     }
 
-    /// Ready when there is nobody to talk to any more: the client has left, or its response is complete.
+    /// Ready when there is nobody to talk to any more: the client has left, or has all that it wants of its response.
     fn poll_disconnect(&mut self, desk: &Arc<Desk>) -> Poll<()> {
-        if self.is_disconnected || desk.is_abandoned() || self.outgoing.is_over() {
+        let is_over = self.outgoing.is_over() || self.outgoing.is_bodyless();
+        if is_over || self.is_disconnected || desk.is_abandoned() {
             return Poll::Ready(());
         }
         let waker = Waker::from(Arc::clone(desk));
-        std::task::ready!(self.outgoing.poll_closed(&mut Context::from_waker(&waker)));
+        ready!(self.outgoing.poll_closed(&mut Context::from_waker(&waker)));
         self.is_disconnected = true;
         Poll::Ready(())
     }
 
     fn poll_room(&mut self, desk: &Arc<Desk>) -> Poll<Result<(), PipeError>> {
         let waker = Waker::from(Arc::clone(desk));
-        let room = std::task::ready!(self.outgoing.poll_room(&mut Context::from_waker(&waker)));
+        let room = ready!(self.outgoing.poll_room(&mut Context::from_waker(&waker)));
         self.is_disconnected |= room.is_err();
         Poll::Ready(room)
     }
 }
 
-impl Common {
-    fn event<'py>(&self, py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyDict>> {
-        let names = &self.names;
+impl Event {
+    fn into_python(self, py: Python<'_>, common: &Common) -> PyResult<Py<PyAny>> {
+        let names = &common.names;
         let dict = PyDict::new(py);
-        match event {
-            Event::Body { body, more } => {
+        match self {
+            Self::Body { body, more } => {
                 dict.set_item(&names.type_, &names.http_request)?;
                 dict.set_item(&names.body, PyBytes::new(py, &body))?;
                 dict.set_item(&names.more_body, more)?;
             }
-            Event::Disconnect => dict.set_item(&names.type_, &names.http_disconnect)?,
+            Self::Disconnect => dict.set_item(&names.type_, &names.http_disconnect)?,
         }
-        Ok(dict)
+        Ok(dict.into_any().unbind())
     }
-}
-
-fn disconnected() -> PyErr {
-    ClientDisconnected::new_err("the client has left")
 }
 
 fn wrong(error: SendError) -> PyErr {
@@ -589,36 +379,6 @@ fn wrong(error: SendError) -> PyErr {
     }
 }
 
-fn push_pair(heading: &mut Heading, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let wrong = || {
-        PyTypeError::new_err(format!("headers must be (name, value) pairs of two byte strings, not {pair:?}"))
-    };
-    let (name, value) = match pair.cast::<PyTuple>() {
-        Ok(pair) if pair.len() == 2 => (pair.get_item(0)?, pair.get_item(1)?),
-        Ok(_) => return Err(wrong()),
-        Err(_) if pair.len().is_ok_and(|len| len == 2) => (pair.get_item(0)?, pair.get_item(1)?),
-        Err(_) => return Err(wrong()),
-    };
-    let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
-        return Err(wrong());
-    };
-    heading.push(name.as_bytes(), value.as_bytes()).map_err(|error| PyValueError::new_err(error.to_string()))
-}
-
-/// The bytes of a body: bytes as they are, other buffers of bytes (bytearray, memoryview) copied.
-fn bytes_of(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-    if let Ok(bytes) = body.cast::<PyBytes>() {
-        return Ok(copy_bytes(bytes));
-    }
-    let wrong = || PyTypeError::new_err(format!("a body must be bytes, not {}", kind_of(body)));
-    let buffer = PyBuffer::<u8>::get(body).map_err(|_| wrong())?;
-    Ok(buffer.to_vec(body.py())?.into())
-}
-
-fn kind_of(object: &Bound<'_, PyAny>) -> String {
-    object.get_type().name().map_or_else(|_| "something else".to_owned(), |name| name.to_string())
-}
-
 /// Whether the client has said that it takes trailers (RFC 9110 section 10.1.4) and can be given some.
 pub fn takes_trailers(head: &RequestHead) -> bool {
     let wants = |value: &[u8]| {
@@ -626,12 +386,3 @@ pub fn takes_trailers(head: &RequestHead) -> bool {
     };
     head.version == Version::Http11 && head.fields.get_all("te").any(wants)
 }
-
-fn invalid(error: HeadingError) -> PyErr {
-    PyValueError::new_err(error.to_string())
-}
-
-/// Bytes that the header lines of a response take, about.
-const ROOM: usize = 256;
-/// Bytes that are read from a spooled body at a time.
-const BLOCK: usize = 64 * 1024;

@@ -9,16 +9,19 @@ use std::{
     time::Duration,
 };
 
-use pyo3::{Bound, Py, PyAny, PyResult, Python, prelude::*, types::PyDict};
+use ironbridge_exchange::RequestHead;
+use pyo3::{Bound, Py, PyAny, PyErr, PyResult, Python, prelude::*, types::PyDict};
 
 use super::{
     awaitable::Awaitable,
+    conversation::{Conversation, Ended},
     desk::{Desk, Notice},
-    exchange::{Ended, Exchange, takes_trailers},
+    exchange::{Exchange, takes_trailers},
     helm::Helm,
     names::Names,
     scope::ScopeMaker,
     starter::Starter,
+    websocket::WebSocket,
 };
 use crate::{engine::moment::Moment, plain, wsgi::application::traceback};
 
@@ -42,7 +45,7 @@ pub struct Common {
 }
 
 struct Live {
-    exchange: Py<Exchange>,
+    conversation: Conversation,
     /// asyncio itself holds tasks only weakly.
     task: Py<PyAny>,
 }
@@ -114,6 +117,15 @@ impl Common {
         task.map_or(Ok(()), |task| task.call_method0(py, &self.names.cancel).map(drop))
     }
 
+    /// Logs a traceback, with the request that it belongs to.
+    pub fn log(&self, py: Python<'_>, head: &RequestHead, error: &PyErr) {
+        tracing::error!(
+            target: "ironbridge::application",
+            "{head} raised an exception\n{}",
+            traceback(py, error)
+        );
+    }
+
     fn remember(&self, id: u64, live: Live) {
         self.running.fetch_add(1, Ordering::Relaxed);
         self.live().insert(id, live);
@@ -170,9 +182,9 @@ impl Gateway {
                     }
                 }
                 Some(Notice::Changed(desk)) => {
-                    let found = self.common.live().get(&desk.id).map(|live| live.exchange.clone_ref(py));
+                    let found = self.common.live().get(&desk.id).map(|live| live.conversation.clone_ref(py));
                     match found {
-                        Some(exchange) => exchange.get().look(py)?,
+                        Some(conversation) => conversation.look(py)?,
                         None => desk.begin_look(),
                     }
                 }
@@ -189,40 +201,58 @@ impl Gateway {
 
     fn start(&self, py: Python<'_>, desk: &Arc<Desk>) -> PyResult<()> {
         let Some(request) = desk.take_request() else { return Ok(()) };
-        let takes_trailers = takes_trailers(&request.head);
-        let scope = self.scopes.make(py, &self.common.names, &request, takes_trailers)?;
         let common = Arc::clone(&self.common);
+        if let Some(offer) = request.websocket {
+            let scope = self.scopes.websocket(py, &common.names, &request)?;
+            let websocket = Bound::new(py, WebSocket::new(Arc::clone(desk), common, request, offer))?;
+            let conversation = Conversation::WebSocket(websocket.clone().unbind());
+            return match self.begin(&scope, &websocket) {
+                Ok(task) => self.keep(desk, conversation, &websocket, &task),
+                Err(error) => {
+                    websocket.get().finish(py, Some(Ended::Raised(error)));
+                    Ok(())
+                }
+            };
+        }
+        let takes_trailers = takes_trailers(&request.head);
+        let scope = self.scopes.http(py, &common.names, &request, takes_trailers)?;
         let exchange = Bound::new(py, Exchange::new(Arc::clone(desk), common, request, takes_trailers))?;
-        let task = match self.begin(&scope, &exchange) {
-            Ok(task) => task,
+        let conversation = Conversation::Http(exchange.clone().unbind());
+        match self.begin(&scope, &exchange) {
+            Ok(task) => self.keep(desk, conversation, &exchange, &task)?,
             Err(error) => {
                 exchange.get().finish(py, Some(Ended::Raised(error)));
                 return Ok(());
             }
-        };
-        let names = &self.common.names;
-        let ended = exchange.getattr(&names.ended)?;
-        if task.call_method0(&names.done)?.is_truthy()? {
-            ended.call1((task,))?;
-            return Ok(());
         }
-        self.common
-            .remember(desk.id, Live { exchange: exchange.clone().unbind(), task: task.clone().unbind() });
-        task.call_method1(&names.add_done_callback, (ended,))?;
-        if self.common.cancels {
-            exchange.get().look_for_the_client(py)?;
-        }
-        Ok(())
+        if self.common.cancels { exchange.get().look_for_the_client(py) } else { Ok(()) }
     }
 
-    /// Calls the application and makes a task of its coroutine.
+    /// Keeps a task for as long as it runs; `object` hears of its end.
+    fn keep(
+        &self,
+        desk: &Arc<Desk>,
+        conversation: Conversation,
+        object: &Bound<'_, PyAny>,
+        task: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let names = &self.common.names;
+        let ended = object.getattr(&names.ended)?;
+        if task.call_method0(&names.done)?.is_truthy()? {
+            return ended.call1((task,)).map(drop);
+        }
+        self.common.remember(desk.id, Live { conversation, task: task.clone().unbind() });
+        task.call_method1(&names.add_done_callback, (ended,)).map(drop)
+    }
+
+    /// Calls the application and makes a task of its coroutine. `object` receives and sends.
     fn begin<'py>(
         &self,
         scope: &Bound<'py, PyDict>,
-        exchange: &Bound<'py, Exchange>,
+        object: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, names) = (scope.py(), &self.common.names);
-        let (receive, send) = (exchange.getattr(&names.receive)?, exchange.getattr(&names.send)?);
+        let (receive, send) = (object.getattr(&names.receive)?, object.getattr(&names.send)?);
         let application = self.application.bind(py);
         let coroutine = match self.style {
             Style::Single => application.call1((scope, receive, send))?,

@@ -78,7 +78,7 @@ impl LifespanChannel {
             (!desk.events.is_empty()).then(|| desk.events.remove(0))
         };
         if let Some(event) = event {
-            return Bound::new(py, Awaitable::ready(event_dict(py, event)?.into_any().unbind()));
+            return Bound::new(py, Awaitable::ready(event_dict(py, event)?.into_any().unbind(), None));
         }
         let future = this.create_future.bind(py).call0()?;
         this.desk().reader = Some(future.clone().unbind());

@@ -2,16 +2,19 @@
 //!
 //! A request's way through here: its connection's task leaves it on a [`desk`] and waits; the [`selector`], in which asyncio
 //! waits, has the [`gateway`] make a task of it ([`starter`]), with a [`scope`] and an [`exchange`], whose `receive` and `send` move the
-//! body in and the response ([`outgoing`]) out. A loop of another kind hears of requests by a [`bell`] ([`waiter`]). [`helm`] says who drives the reactor; [`event_loop`] puts it together;
+//! body ([`incoming`]) in and the response ([`outgoing`]) out; a request that asks for
+//! one gets a [`websocket`]; either is a [`conversation`], in which tasks may be [`waiting`]. What events hold is read by [`values`]. A loop of another kind hears of requests by a [`bell`] ([`waiter`]). [`helm`] says who drives the reactor; [`event_loop`] puts it together;
 //! [`lifespan`] tells the application of start and stop.
 
 pub mod awaitable;
 pub mod bell;
+pub mod conversation;
 pub mod desk;
 pub mod event_loop;
 pub mod exchange;
 pub mod gateway;
 pub mod helm;
+pub mod incoming;
 pub mod lifespan;
 pub mod names;
 pub mod outgoing;
@@ -19,4 +22,7 @@ pub mod scope;
 pub mod selector;
 pub mod starter;
 mod sys;
+pub mod values;
 pub mod waiter;
+pub mod waiting;
+pub mod websocket;

@@ -179,6 +179,11 @@ impl Outgoing {
         !matches!(self.stage, Stage::Waiting | Stage::Started { .. })
     }
 
+    /// Whether the head is out and nobody wants what follows.
+    pub fn is_bodyless(&self) -> bool {
+        matches!(self.stage, Stage::Bodyless { .. } | Stage::Trailing { body: None, .. })
+    }
+
     /// Whether nothing can follow.
     pub fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)

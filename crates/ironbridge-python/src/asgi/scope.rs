@@ -1,4 +1,4 @@
-//! The scope of an HTTP request (ASGI "HTTP & WebSocket": "HTTP Connection Scope").
+//! The scopes of HTTP requests and WebSockets (ASGI "HTTP & WebSocket": "HTTP Connection Scope", "WebSocket Connection Scope").
 
 use std::{collections::HashMap, sync::RwLock};
 
@@ -13,7 +13,7 @@ use pyo3::{
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
 
-use super::names::Names;
+use super::{names::Names, websocket::offered_subprotocols};
 use crate::{names::Methods, wsgi::mount::percent_decode};
 
 /// Makes scopes.
@@ -49,20 +49,53 @@ impl ScopeMaker {
         }
     }
 
-    /// The scope of one request. Every dict in it is its own.
+    /// The scope of one HTTP request. Every dict in it is its own.
     ///
     /// # Errors
     /// `MemoryError`.
-    pub fn make<'py>(
+    pub fn http<'py>(
         &self,
         py: Python<'py>,
         names: &Names,
         request: &Request,
         takes_trailers: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let head = &*request.head;
         let scope = PyDict::new(py);
         scope.set_item(&names.type_, &names.http)?;
+        scope.set_item(&names.method, self.methods.string(py, &request.head.method)?)?;
+        scope.set_item(&names.scheme, if request.peer.secure { &names.https } else { &names.http })?;
+        scope.set_item(&names.extensions, extensions(py, names, request, takes_trailers)?)?;
+        self.put_common(&scope, names, request)?;
+        Ok(scope)
+    }
+
+    /// The scope of a WebSocket ("WebSocket Connection Scope"). Every dict in it is its own.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn websocket<'py>(
+        &self,
+        py: Python<'py>,
+        names: &Names,
+        request: &Request,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let scope = PyDict::new(py);
+        scope.set_item(&names.type_, &names.websocket)?;
+        scope.set_item(&names.scheme, if request.peer.secure { &names.wss } else { &names.ws })?;
+        let subprotocols = PyList::empty(py);
+        for offered in offered_subprotocols(&request.head) {
+            subprotocols.append(String::from_utf8_lossy(offered))?;
+        }
+        scope.set_item(&names.subprotocols, subprotocols)?;
+        let extensions = PyDict::new(py);
+        extensions.set_item(&names.denial, PyDict::new(py))?;
+        scope.set_item(&names.extensions, extensions)?;
+        self.put_common(&scope, names, request)?;
+        Ok(scope)
+    }
+
+    fn put_common(&self, scope: &Bound<'_, PyDict>, names: &Names, request: &Request) -> PyResult<()> {
+        let (py, head) = (scope.py(), &*request.head);
         scope.set_item(&names.asgi, self.asgi(py, names)?)?;
         let version = match head.version {
             Version::Http10 => &names.v10,
@@ -70,16 +103,13 @@ impl ScopeMaker {
             Version::Http2 => &names.v2,
         };
         scope.set_item(&names.http_version, version)?;
-        scope.set_item(&names.method, self.methods.string(py, &head.method)?)?;
-        scope.set_item(&names.scheme, if request.peer.secure { &names.https } else { &names.http })?;
-        self.put_target(&scope, names, head)?;
+        self.put_target(scope, names, head)?;
         scope.set_item(&names.headers, self.headers(py, head)?)?;
-        self.put_ends(&scope, names, &request.peer)?;
+        self.put_ends(scope, names, &request.peer)?;
         if let Some(state) = &self.state {
             scope.set_item(&names.state, state.bind(py).copy()?)?;
         }
-        scope.set_item(&names.extensions, extensions(py, names, request, takes_trailers)?)?;
-        Ok(scope)
+        Ok(())
     }
 
     /// The versions that the server speaks.

@@ -73,6 +73,21 @@ impl Heading {
         }
     }
 
+    /// Begins the head that grants an upgrade to another protocol.
+    pub fn of_upgrade(room: usize) -> Self {
+        Self::with_status(101, None, room)
+    }
+
+    /// Header lines so far.
+    pub fn len(&self) -> usize {
+        self.lines.iter().count()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn with_status(status: u16, reason: Option<Box<[u8]>>, room: usize) -> Self {
         let lines = HeaderBlock::with_capacity(room);
         Self { status, reason, lines, content_length: None, dropped: Vec::new() }

@@ -1,0 +1,398 @@
+//! A WebSocket's life after its handshake: one task that reads and writes frames, sends pings, and closes.
+
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use ironbridge_exchange::websocket::{Close, Outgoing, Wire};
+use tokio::{
+    io::ReadBuf,
+    time::{Instant, Sleep, sleep},
+};
+
+use super::{
+    config::WebSocketConfig,
+    decoder::{Decoder, Event},
+    encoder::Encoder,
+    extension::Deflate,
+    frame::Opcode,
+};
+use crate::gate::{alarm::Alarm, io::GateIo, transport::Transport};
+
+/// What hyper's connection leaves behind when it becomes a WebSocket.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// The application.
+    pub wire: Wire,
+    /// What was agreed about compression.
+    pub deflate: Option<Deflate>,
+}
+
+/// Speaks with the client until the connection is closed. `is_draining`: the server ends; whoever says so wakes this task.
+pub async fn drive<T: Transport>(
+    io: GateIo<T>,
+    upgrade: Upgrade,
+    config: &WebSocketConfig,
+    is_draining: impl Fn() -> bool,
+) {
+    let mut driver = Driver::new(io, upgrade, config);
+    poll_fn(|cx| driver.poll(cx, is_draining())).await;
+}
+
+/// One connection.
+struct Driver<'a, T: Transport> {
+    io: GateIo<T>,
+    config: &'a WebSocketConfig,
+    wire: Wire,
+    decoder: Decoder,
+    encoder: Encoder,
+    /// Bytes that were read and wait for room.
+    early: BytesMut,
+    alarm: Alarm,
+    stage: Stage,
+    timer: Pin<Box<Sleep>>,
+    timer_is_for: Wait,
+    /// What the kernel held for the client when it was pinged.
+    unsent: Option<u64>,
+    /// Reading is held back, so that an answer may wait unread.
+    is_held: bool,
+}
+
+/// How far the closing handshake is (RFC 6455 section 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// Our close frame is on its way; the client's has not come.
+    Closing,
+    /// Nothing of what the client sends matters any more: ours has to leave.
+    Leaving,
+    /// It has left, and our side is shut; the client has to shut its.
+    Lingering,
+    /// There is no connection any more.
+    Over,
+}
+
+/// What the timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Nothing,
+    /// The next ping.
+    Ping,
+    /// The answer to one.
+    Pong,
+    /// The client's part in closing.
+    Close,
+}
+
+impl<'a, T: Transport> Driver<'a, T> {
+    fn new(mut io: GateIo<T>, upgrade: Upgrade, config: &'a WebSocketConfig) -> Self {
+        let Upgrade { wire, deflate } = upgrade;
+        let early = io.upgrade();
+        let mut driver = Self {
+            io,
+            config,
+            wire,
+            decoder: Decoder::new(config.max_size, deflate.as_ref()),
+            encoder: Encoder::new(deflate.as_ref()),
+            early,
+            alarm: Alarm::default(),
+            stage: Stage::Open,
+            timer: Box::pin(sleep(FOREVER)),
+            timer_is_for: Wait::Nothing,
+            unsent: None,
+            is_held: false,
+        };
+        driver.plan_ping();
+        driver
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, is_draining: bool) -> Poll<()> {
+        if is_draining && self.stage == Stage::Open {
+            self.close(&Close { code: Close::RESTART, reason: "the server restarts".into() });
+        }
+        self.poll_timer(cx);
+        loop {
+            let more = self.poll_read(cx);
+            self.poll_write(cx);
+            if self.is_held && self.may_read(cx) {
+                // What it was held back by has gone.
+                continue;
+            }
+            match self.stage {
+                Stage::Over => return Poll::Ready(()),
+                // A turn for everybody else.
+                _ if more => cx.waker().wake_by_ref(),
+                Stage::Lingering => {}
+                Stage::Leaving if self.encoder.is_empty() => {
+                    if self.poll_shutdown(cx).is_ready() {
+                        continue;
+                    }
+                }
+                Stage::Open | Stage::Closing | Stage::Leaving => {}
+            }
+            return Poll::Pending;
+        }
+    }
+
+    /// Reads what there is, as far as the application has room. Whether there is more.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            let taken = self.take(cx, &early);
+            if taken < early.len() {
+                self.early = early;
+                self.early.advance(taken);
+                return false;
+            }
+        }
+        for _ in 0..MOST_READS {
+            let may_read = match self.stage {
+                Stage::Open | Stage::Closing => self.may_read(cx),
+                Stage::Lingering => true,
+                Stage::Over | Stage::Leaving => false,
+            };
+            if !may_read {
+                return false;
+            }
+            let came = SCRATCH.with_borrow_mut(|scratch| {
+                let mut buf = ReadBuf::new(scratch);
+                let transport = self.io.transport();
+                let read = self.alarm.poll(cx, |cx| Pin::new(transport).poll_read(cx, &mut buf));
+                match read {
+                    Poll::Pending => Came::Nothing,
+                    Poll::Ready(Ok(())) if buf.filled().is_empty() => Came::End,
+                    Poll::Ready(Ok(())) if self.stage == Stage::Lingering => Came::Bytes,
+                    Poll::Ready(Ok(())) => {
+                        if self.timer_is_for == Wait::Pong {
+                            // Whatever comes shows that the client is there.
+                            self.plan_ping();
+                        }
+                        let bytes = buf.filled();
+                        let taken = self.take(cx, bytes);
+                        self.early.extend_from_slice(&bytes[taken..]);
+                        Came::Bytes
+                    }
+                    Poll::Ready(Err(_)) => Came::End,
+                }
+            });
+            match came {
+                Came::Nothing => return false,
+                Came::Bytes if !self.early.is_empty() => return false,
+                Came::Bytes => {}
+                Came::End => {
+                    self.tell(Close::with_code(Close::ABNORMAL));
+                    self.stage = Stage::Over;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether more of the client can be heard: the application has room, and so have our answers.
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let may =
+            self.encoder.has_room() && (self.stage != Stage::Open || self.wire.poll_room(cx).is_ready());
+        self.is_held = !may;
+        may
+    }
+
+    /// Takes frames off `bytes` as long as there is room for what they say. Returns how many bytes were taken.
+    fn take(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> usize {
+        let mut left = bytes;
+        while matches!(self.stage, Stage::Open | Stage::Closing) {
+            if !self.may_read(cx) {
+                return bytes.len() - left.len();
+            }
+            match self.decoder.feed(&mut left) {
+                Ok(None) => break,
+                Ok(Some(Event::Message(message))) => {
+                    // What comes behind our close frame is for nobody.
+                    if self.stage == Stage::Open {
+                        wake(self.wire.push(message));
+                    }
+                }
+                Ok(Some(Event::Ping(payload))) => {
+                    if self.stage == Stage::Open {
+                        self.encoder.control(Opcode::Pong, &payload);
+                    }
+                }
+                Ok(Some(Event::Pong(_))) => {}
+                Ok(Some(Event::Close(close))) => {
+                    if self.stage == Stage::Open {
+                        self.encoder.close(&Close { code: close.code, reason: String::new() });
+                    }
+                    self.tell(close);
+                    self.leave();
+                }
+                Err(failure) => {
+                    if self.stage == Stage::Open {
+                        self.encoder.close(&failure.close());
+                    }
+                    self.tell(failure.close());
+                    self.leave();
+                }
+            }
+        }
+        bytes.len()
+    }
+
+    /// Sends what the application gives, as far as the client takes it.
+    fn poll_write(&mut self, cx: &mut Context<'_>) {
+        loop {
+            while self.stage == Stage::Open && self.encoder.has_room() {
+                let (taken, waker) = self.wire.poll_take(cx);
+                wake(waker);
+                match taken {
+                    Poll::Ready(Outgoing::Message(message)) => self.encoder.message(message),
+                    Poll::Ready(Outgoing::Close(close)) => {
+                        self.encoder.close(&close);
+                        self.await_close();
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            if self.encoder.is_empty() || matches!(self.stage, Stage::Lingering | Stage::Over) {
+                return;
+            }
+            let sent = self.encoder.poll_send(self.io.transport(), cx);
+            match self.io.watch_write(sent) {
+                // There may be more by now.
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return,
+                Poll::Ready(Err(_)) => {
+                    self.tell(Close::with_code(Close::ABNORMAL));
+                    self.stage = Stage::Over;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Everything has left: shuts our side.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match Pin::new(self.io.transport()).poll_shutdown(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => {
+                self.stage = Stage::Lingering;
+                self.set_timer(Wait::Close, LINGER);
+                self.poll_timer(cx);
+                Poll::Ready(())
+            }
+            Poll::Ready(Err(_)) => {
+                self.stage = Stage::Over;
+                Poll::Ready(())
+            }
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        while self.timer_is_for != Wait::Nothing && self.timer.as_mut().poll(cx).is_ready() {
+            match self.timer_is_for {
+                Wait::Nothing => {}
+                Wait::Ping => self.ping(),
+                Wait::Pong => {
+                    if self.is_held || self.has_taken() {
+                        self.plan_ping();
+                        continue;
+                    }
+                    tracing::debug!("a WebSocket's client did not answer a ping");
+                    self.close(&Close { code: Close::FAILED, reason: "no answer to a ping".into() });
+                    self.leave();
+                }
+                Wait::Close => {
+                    self.tell(Close::with_code(Close::ABNORMAL));
+                    self.stage = Stage::Over;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// It is time for a ping.
+    fn ping(&mut self) {
+        self.encoder.rest();
+        // Whoever takes nothing would not get it; the write deadline is for that.
+        if !self.encoder.is_empty() {
+            return self.plan_ping();
+        }
+        self.encoder.control(Opcode::Ping, b"");
+        self.unsent = self.io.transport().unsent();
+        match self.config.ping_timeout {
+            Some(timeout) => self.set_timer(Wait::Pong, timeout),
+            None => self.plan_ping(),
+        }
+    }
+
+    /// Whether the client has taken some of what the kernel held for it since it was pinged: the ping may lie behind much.
+    fn has_taken(&mut self) -> bool {
+        let now = self.io.transport().unsent();
+        now.zip(self.unsent).is_some_and(|(now, before)| now < before)
+    }
+
+    fn plan_ping(&mut self) {
+        match self.config.ping_interval {
+            Some(interval) => self.set_timer(Wait::Ping, interval),
+            None => self.timer_is_for = Wait::Nothing,
+        }
+    }
+
+    /// Closes on the server's own account, and tells the application.
+    fn close(&mut self, close: &Close) {
+        self.encoder.close(close);
+        self.tell(close.clone());
+        self.await_close();
+    }
+
+    fn await_close(&mut self) {
+        self.stage = Stage::Closing;
+        self.set_timer(Wait::Close, CLOSE_PATIENCE);
+    }
+
+    /// Nothing is expected of the client any more.
+    fn leave(&mut self) {
+        self.stage = Stage::Leaving;
+        self.set_timer(Wait::Close, CLOSE_PATIENCE);
+    }
+
+    fn set_timer(&mut self, wait: Wait, time: Duration) {
+        self.timer_is_for = wait;
+        self.timer.as_mut().reset(Instant::now() + time);
+    }
+
+    fn tell(&self, close: Close) {
+        self.wire.closed(close).into_iter().for_each(wake);
+    }
+}
+
+/// What came of one read.
+enum Came {
+    Nothing,
+    Bytes,
+    End,
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// Reads at a stretch.
+const MOST_READS: usize = 4;
+/// For the client to answer our close frame, or to take it.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+/// For the client to close after us, so that our close does not become a reset that eats our last frame.
+const LINGER: Duration = Duration::from_secs(2);
+/// Longer than any server runs.
+const FOREVER: Duration = Duration::from_secs(86_400 * 365);
+
+thread_local! {
+    /// Where sockets are read into.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; 64 * 1024].into_boxed_slice());
+}

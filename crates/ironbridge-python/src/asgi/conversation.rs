@@ -1,0 +1,77 @@
+//! What a task of the application talks with: an HTTP request or a WebSocket.
+
+use pyo3::{Bound, Py, PyAny, PyErr, PyResult, Python, prelude::*};
+
+use super::{exchange::Exchange, names::Names, websocket::WebSocket};
+
+/// One of the two.
+#[derive(Debug)]
+pub enum Conversation {
+    /// HTTP.
+    Http(Py<Exchange>),
+    /// WebSocket.
+    WebSocket(Py<WebSocket>),
+}
+
+/// How an application ended other than well.
+#[derive(Debug)]
+pub enum Ended {
+    /// Its task was cancelled.
+    Cancelled,
+    /// It raised.
+    Raised(PyErr),
+}
+
+impl Conversation {
+    /// The same one.
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Http(exchange) => Self::Http(exchange.clone_ref(py)),
+            Self::WebSocket(websocket) => Self::WebSocket(websocket.clone_ref(py)),
+        }
+    }
+
+    /// Something may have happened that `receive()` or `send()` wait for.
+    ///
+    /// # Errors
+    /// What a future raises, which none does.
+    pub fn look(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Http(exchange) => exchange.get().look(py),
+            Self::WebSocket(websocket) => websocket.get().look(py),
+        }
+    }
+
+    /// An event was not received: it is for whoever receives next.
+    ///
+    /// # Errors
+    /// What a future raises, which none does.
+    pub fn take_back(&self, py: Python<'_>, event: Py<PyAny>) -> PyResult<()> {
+        match self {
+            Self::Http(exchange) => exchange.get().take_back(py, event),
+            Self::WebSocket(websocket) => websocket.get().take_back(py, event),
+        }
+    }
+}
+
+impl Ended {
+    /// What became of a task that has ended; `None`: all is well.
+    ///
+    /// # Errors
+    /// What looking at it raises.
+    pub fn of(task: &Bound<'_, PyAny>, names: &Names) -> PyResult<Option<Self>> {
+        if task.call_method0(&names.cancelled)?.is_truthy()? {
+            return Ok(Some(Self::Cancelled));
+        }
+        let error = task.call_method0(&names.exception)?;
+        Ok((!error.is_none()).then(|| Self::Raised(PyErr::from_value(error))))
+    }
+
+    /// What was raised.
+    pub fn error(&self) -> Option<&PyErr> {
+        match self {
+            Self::Cancelled => None,
+            Self::Raised(error) => Some(error),
+        }
+    }
+}

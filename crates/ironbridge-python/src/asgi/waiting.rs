@@ -1,0 +1,156 @@
+//! Tasks that wait in `receive()` and `send()`, and events that nobody has received.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::Poll,
+};
+
+use pyo3::{Bound, Py, PyAny, PyErr, PyResult, Python, prelude::*};
+
+use super::{gateway::Common, names::Names};
+
+/// Tasks that wait in `receive()`: each for one event, oldest first.
+#[derive(Debug, Default)]
+pub struct Readers {
+    inner: Mutex<Reading>,
+}
+
+#[derive(Debug, Default)]
+struct Reading {
+    futures: VecDeque<Py<PyAny>>,
+    /// Events that a cancelled task has left.
+    returned: VecDeque<Py<PyAny>>,
+}
+
+impl Readers {
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.inner().futures.is_empty()
+    }
+
+    /// An event that somebody has given back.
+    pub fn take_returned(&self) -> Option<Py<PyAny>> {
+        self.inner().returned.pop_front()
+    }
+
+    /// Gives an event back: it is the next one.
+    pub fn give_back(&self, event: Py<PyAny>) {
+        self.inner().returned.push_front(event);
+    }
+
+    /// A future for the next event that is there for it.
+    ///
+    /// # Errors
+    /// Python's.
+    pub fn wait<'py>(&self, py: Python<'py>, common: &Common) -> PyResult<Bound<'py, PyAny>> {
+        let future = common.create_future.bind(py).call0()?;
+        // Those that were cancelled wait for nothing any more.
+        let waiting = std::mem::take(&mut self.inner().futures);
+        for reader in waiting {
+            if !is_done(reader.bind(py), &common.names)? {
+                self.inner().futures.push_back(reader);
+            }
+        }
+        self.inner().futures.push_back(future.clone().unbind());
+        Ok(future)
+    }
+
+    /// Gives events to those who wait, as long as there are any: those given back first, then those of `next`.
+    ///
+    /// # Errors
+    /// Those of `next`; and what a future raises, which none does.
+    pub fn serve(
+        &self,
+        py: Python<'_>,
+        names: &Names,
+        mut next: impl FnMut() -> PyResult<Poll<Py<PyAny>>>,
+    ) -> PyResult<()> {
+        loop {
+            let Some(reader) = self.inner().futures.front().map(|reader| reader.clone_ref(py)) else {
+                return Ok(());
+            };
+            let reader = reader.bind(py);
+            if is_done(reader, names)? {
+                // Cancelled.
+                self.inner().futures.pop_front();
+                continue;
+            }
+            let returned = self.take_returned();
+            let event = match returned {
+                Some(event) => event,
+                None => match next()? {
+                    Poll::Ready(event) => event,
+                    Poll::Pending => return Ok(()),
+                },
+            };
+            self.inner().futures.pop_front();
+            reader.call_method1(&names.set_result, (event,))?;
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Reading> {
+        // No Python code runs under this lock.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tasks that wait in `send()`, all for the same: that the client takes something.
+#[derive(Debug, Default)]
+pub struct Writers {
+    futures: Mutex<Vec<Py<PyAny>>>,
+}
+
+impl Writers {
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.futures().is_empty()
+    }
+
+    /// A future for room, unless there is some: `has_room` is asked once the future can be found.
+    ///
+    /// # Errors
+    /// Python's.
+    pub fn wait<'py>(
+        &self,
+        py: Python<'py>,
+        common: &Common,
+        has_room: impl FnOnce() -> bool,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let future = common.create_future.bind(py).call0()?;
+        self.futures().push(future.clone().unbind());
+        if has_room() {
+            self.futures().pop();
+            return Ok(None);
+        }
+        Ok(Some(future))
+    }
+
+    /// Everybody goes on, or hears that nobody will take anything any more.
+    ///
+    /// # Errors
+    /// What a future raises, which none does.
+    pub fn release(&self, py: Python<'_>, names: &Names, error: Option<&dyn Fn() -> PyErr>) -> PyResult<()> {
+        let writers = std::mem::take(&mut *self.futures());
+        for writer in writers {
+            let writer = writer.bind(py);
+            if is_done(writer, names)? {
+                continue;
+            }
+            match error {
+                None => writer.call_method1(&names.set_result, (py.None(),))?,
+                Some(error) => writer.call_method1(&names.set_exception, (error().into_value(py),))?,
+            };
+        }
+        Ok(())
+    }
+
+    fn futures(&self) -> MutexGuard<'_, Vec<Py<PyAny>>> {
+        // No Python code runs under this lock.
+        self.futures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_done(future: &Bound<'_, PyAny>, names: &Names) -> PyResult<bool> {
+    future.call_method0(&names.done)?.is_truthy()
+}
