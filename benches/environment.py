@@ -19,7 +19,7 @@ IMPORT_PATH = (APPS, ROOT / "tests" / "sites" / "flask_site", ROOT / "tests" / "
 _HOME = ROOT / ".venvs" / "bench"
 _RIVALS = (
     *("granian", "gunicorn", "waitress", "uWSGI", "bjoern", "fastpysgi", "freastal"),
-    *("uvicorn", "uvloop", "httptools", "hypercorn", "daphne"),
+    *("uvicorn", "uvloop", "httptools", "websockets", "wsproto", "hypercorn", "daphne"),
 )
 _FRAMEWORKS = ("Flask", "Django", "FastAPI")
 

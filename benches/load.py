@@ -41,11 +41,15 @@ class Load:
         requests: The mix.
         connections: Connections held at once.
         close: A new connection for each request.
+        upgrade: The handshake of a WebSocket, where connections are such: requests are frames then.
+        fan: One connection sends, and each of them receives what it sent.
     """
 
     requests: tuple[Request, ...]
     connections: int = 64
     close: bool = False
+    upgrade: bytes = b""
+    fan: bool = False
 
 
 class LoadFailed(Exception):
@@ -70,6 +74,10 @@ class LoadClient:
         self._command += ["--warmup", str(warmup)]
         self._command += ["--requests", str(requests)] if requests else ["--seconds", str(seconds)]
         self._command += ["--close"] if load.close else []
+        if load.upgrade:
+            path = Path(self._folder.name) / "upgrade"
+            path.write_bytes(load.upgrade)
+            self._command += ["--upgrade", str(path), *(["--fan"] if load.fan else [])]
         for number, request in enumerate(load.requests):
             path = Path(self._folder.name) / str(number)
             path.write_bytes(request.content)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import dataclass, replace
 
 from benches.load import Load, Request
@@ -93,10 +95,39 @@ def _item() -> bytes:
     return post("/items", b'{"name": "tea", "price": 2.5, "tags": ["hot", "green"]}', "application/json")
 
 
+def _frame(payload: bytes, *, compressed: bool = False) -> tuple[Request, ...]:
+    """A message as a client sends it: masked, with zeros, which cost a server the same as any other mask."""
+    length = len(payload)
+    size = struct.pack("!B", 0x80 | length) if length < 126 else struct.pack("!BH", 0xFE, length)
+    return (Request("all", bytes([0xC2 if compressed else 0x82]) + size + bytes(4) + payload),)
+
+
+def _websocket(path: str, frames: tuple[Request, ...], connections: int = 64, *fields: str, fan: bool = False) -> Load:
+    fields = (*_HANDSHAKE, *fields)
+    return Load(frames, connections, upgrade=get(path, *fields), fan=fan)
+
+
+def _deflated(data: bytes) -> bytes:
+    """As permessage-deflate has it (RFC 7692), in a form that needs no memory of what came before."""
+    deflate = zlib.compressobj(wbits=-12)
+    return (deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
 def _mixed(connections: int) -> Load:
     instant = Request("instant", get("/plaintext"), weight=9)
     return Load((instant, Request("slow", get("/sleep/50"))), connections)
 
+
+_SMALL = b"twenty bytes of text"
+_LARGE = b"".join(b'{"id": %d, "name": "number %d"}, ' % (number, number * 7919) for number in range(600))[:16_384]
+_HANDSHAKE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+_DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
+_EVENTS = Load(_one("/sse/100"), 200)
 
 ROWS = (
     Row("hello", "Hello", _TARGET, Load(_one("/plaintext"))),
@@ -128,6 +159,27 @@ ROWS = (
             Row("asgi-megabyte", "ASGI, 1 MB response", _ASYNC_TARGET, Load(_one("/bytes/1048576"))),
             Row("asgi-stream", "ASGI, 10 KB in chunks of 1 KB", _ASYNC_TARGET, Load(_one("/stream/10"))),
             Row("fastapi", "FastAPI JSON with a model", "fastapi_app:app", Load((Request("all", _item()),))),
+            Row("sse", "100 server-sent events, 200 clients", _ASYNC_TARGET, _EVENTS, heavy=True),
+            Row("ws-small", "WebSocket, 20 bytes echoed", _ASYNC_TARGET, _websocket("/ws", _frame(_SMALL))),
+            Row("ws-large", "WebSocket, 16 KB echoed", _ASYNC_TARGET, _websocket("/ws", _frame(_LARGE))),
+            Row(
+                "ws-small-deflate",
+                "The same, 20 bytes, deflate",
+                _ASYNC_TARGET,
+                _websocket("/ws", _frame(_deflated(_SMALL), compressed=True), 64, _DEFLATE),
+            ),
+            Row(
+                "ws-large-deflate",
+                "The same, 16 KB, deflate",
+                _ASYNC_TARGET,
+                _websocket("/ws", _frame(_deflated(_LARGE), compressed=True), 64, _DEFLATE),
+            ),
+            Row(
+                "ws-fan",
+                "WebSocket, to 500 clients",
+                _ASYNC_TARGET,
+                _websocket("/ws/all", _frame(_SMALL), 500, fan=True),
+            ),
             Row("asgi-sleep", "asyncio.sleep(0.005), 256 connections", _ASYNC_TARGET, Load(_one("/sleep/5"), 256)),
         )
     ),

@@ -53,7 +53,7 @@ def _ironbridge_asgi(loop: str) -> Command:
 def _granian_asgi(environment: Environment, app: str, port: int) -> list[str]:
     return [
         *(str(environment.bin / "granian"), "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port)),
-        *("--workers", "1", "--http", "1", "--no-ws", "--loop", "uvloop", "--log-level", "error", app),
+        *("--workers", "1", "--http", "1", "--loop", "uvloop", "--log-level", "error", app),
     ]
 
 
@@ -145,7 +145,7 @@ SERVERS = (
     Server("freastal", "Freastal", "freastal", 1, _launch("freastal"), "one thread; never calls close() of a response"),
     Server("ironbridge-asgi", "Ironbridge, asyncio", "ironbridge", 1, _ironbridge_asgi("asyncio"), "", "asgi"),
     Server("ironbridge-uvloop", "Ironbridge, uvloop", "ironbridge", 1, _ironbridge_asgi("uvloop"), "", "asgi"),
-    Server("granian-asgi", "Granian, ASGI", "granian", 1, _granian_asgi, "uvloop, --http 1 --no-ws", "asgi"),
+    Server("granian-asgi", "Granian, ASGI", "granian", 1, _granian_asgi, "uvloop, --http 1", "asgi"),
     Server("uvicorn", "Uvicorn", "uvicorn", 1, _uvicorn, "uvloop and httptools", "asgi"),
     Server("gunicorn-asgi", "Gunicorn asgi", "gunicorn", 1, _gunicorn_asgi, "its own asgi worker", "asgi"),
     Server("hypercorn", "Hypercorn", "hypercorn", 1, _hypercorn, "uvloop", "asgi"),

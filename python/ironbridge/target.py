@@ -6,6 +6,7 @@ numbers in paths choose sizes and times. Any method is answered. `docs/targets.m
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from functools import lru_cache
@@ -68,7 +69,8 @@ async def asgi(scope: Event, receive: Receive, send: Send) -> None:
     """Answers one request (ASGI 3.0), and the lifespan protocol.
 
     Paths: those of `wsgi`. /sleep/MS awaits `asyncio.sleep`; /cpu/MS computes on the event loop; /sse/N sends N
-    server-sent events, one every 10 milliseconds (N up to 1048576).
+    server-sent events, one every 10 milliseconds (N up to 1048576). To WebSockets, /ws sends every message back, and
+    /ws/all sends it to everybody who is connected there.
 
     Args:
         scope: The connection.
@@ -77,6 +79,9 @@ async def asgi(scope: Event, receive: Receive, send: Send) -> None:
     """
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
+        return
+    if scope["type"] == "websocket":
+        await _websocket(scope, receive, send)
         return
     kind, _, number = scope["path"][1:].partition("/")
     route = _ASYNC_ROUTES.get(kind)
@@ -178,6 +183,32 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": event["type"] + ".complete"})
         if event["type"] == "lifespan.shutdown":
             return
+
+
+async def _websocket(scope: Event, receive: Receive, send: Send) -> None:
+    await receive()
+    if scope["path"] not in ("/ws", "/ws/all"):
+        await send({"type": "websocket.close"})
+        return
+    # A client that knows that it is connected is to hear everything from then on.
+    if scope["path"] == "/ws/all":
+        _everybody.add(send)
+    try:
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] == "websocket.receive":
+            message = {"type": "websocket.send", "text": event.get("text"), "bytes": event.get("bytes")}
+            if scope["path"] == "/ws":
+                await send(message)
+            else:
+                await _send_to_everybody(message)
+    finally:
+        _everybody.discard(send)
+
+
+async def _send_to_everybody(message: Event) -> None:
+    for send in list(_everybody):
+        with contextlib.suppress(Exception):  # One that has gone keeps it from nobody else.
+            await send(message)
 
 
 async def _async_plaintext(scope: Event, receive: Receive, send: Send, number: str) -> None:
@@ -313,6 +344,7 @@ class _OutOfRange(Exception):
     """A number in a path that the path does not take."""
 
 
+_everybody: set[Send] = set()
 _MOST_BYTES = 1 << 30
 _MOST_IN_ONE_PIECE = 1 << 22
 _MOST_CHUNKS = 1 << 20

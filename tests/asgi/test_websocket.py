@@ -6,10 +6,12 @@ import ast
 import signal
 import time
 import zlib
+from collections.abc import Iterator
 
 import pytest
 from conftest import Serve, ServeAsgi
 from raw_client import Response, get, post, request
+from serving import ServerProcess
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection as Library
 from ws_client import (
@@ -599,6 +601,28 @@ def test_a_blocked_loop_answers_pings(asgi_site: Site) -> None:
         websocket.send(PING, b"%d" % number)
         assert websocket.read() == Frame(PONG, b"%d" % number)
     assert time.monotonic() - begin < 0.8
+
+
+def test_the_target_for_load_tests_echoes_and_broadcasts(serve_target: Site) -> None:
+    echo = WebSocket.open(serve_target, "/ws")
+    echo.send(BINARY, b"bytes")
+    echo.send(TEXT, b"text")
+    assert [echo.read(), echo.read()] == [Frame(BINARY, b"bytes"), Frame(TEXT, b"text")]
+    everybody = [WebSocket.open(serve_target, "/ws/all") for _ in range(3)]
+    everybody[0].connection.close()
+    everybody[1].send(TEXT, b"hello, all")
+    assert [websocket.read() for websocket in everybody[1:]] == [Frame(TEXT, b"hello, all")] * 2
+    connection = serve_target.connect()
+    connection.send(handshake("/nowhere"))
+    assert connection.response().status == 403
+
+
+@pytest.fixture
+def serve_target() -> Iterator[Site]:
+    with ServerProcess.start("ironbridge.target:asgi") as server:
+        site = Site(server)
+        yield site
+        site.close()
 
 
 # --- The end of the server ------------------------------------------------------------------------------------------

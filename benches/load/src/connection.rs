@@ -1,7 +1,6 @@
 //! One connection: sends a request, reads its response, and connects anew where it must.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType};
 
 use crate::plan::{Class, Fate, Plan};
 use crate::response::{Progress, ResponseReader};
+use crate::websocket::{FrameReader, Handshake};
 
 /// A slot that holds a connection, if any, and the request under way on it, if any.
 #[derive(Debug)]
@@ -19,6 +19,9 @@ pub(crate) struct Connection {
     socket: Option<OwnedFd>,
     exchange: Option<Exchange>,
     reader: ResponseReader,
+    /// Of a WebSocket that is not one yet.
+    handshake: Option<Handshake>,
+    frames: FrameReader,
 }
 
 /// A request under way.
@@ -56,7 +59,14 @@ pub(crate) enum Outcome {
 
 impl Connection {
     pub(crate) fn new(index: usize) -> Self {
-        Self { index: index as u64, socket: None, exchange: None, reader: ResponseReader::default() }
+        Self {
+            index: index as u64,
+            socket: None,
+            exchange: None,
+            reader: ResponseReader::default(),
+            handshake: None,
+            frames: FrameReader::default(),
+        }
     }
 
     /// Whether a request is under way.
@@ -64,11 +74,27 @@ impl Connection {
         self.exchange.is_some()
     }
 
+    /// Whether the connection is one, and a WebSocket where it should be.
+    pub(crate) fn is_open(&self) -> bool {
+        self.socket.is_some() && self.handshake.is_none()
+    }
+
+    /// Connects ahead of the first request.
+    pub(crate) fn open(&mut self, plan: &Plan, poll: &OwnedFd) -> io::Result<()> {
+        self.connect(plan, poll)
+    }
+
+    /// Awaits what another connection sends.
+    pub(crate) fn listen(&mut self, class: usize, plan: &Plan) {
+        let sent = plan.classes[class].bytes.len();
+        self.exchange = Some(Exchange { class, begun: Instant::now(), sent, received: 0, status: None });
+    }
+
     /// Begins a request; its end may come at once.
     pub(crate) fn begin(&mut self, class: usize, plan: &Plan, poll: &OwnedFd) -> Option<Ending> {
         self.exchange = Some(Exchange { class, begun: Instant::now(), sent: 0, received: 0, status: None });
         if self.socket.is_none()
-            && let Err(error) = self.connect(plan.address, poll)
+            && let Err(error) = self.connect(plan, poll)
         {
             return self.fail(error.to_string());
         }
@@ -77,6 +103,11 @@ impl Connection {
 
     /// Goes on after an event of the socket.
     pub(crate) fn ready(&mut self, plan: &Plan, buffer: &mut [u8]) -> Option<Ending> {
+        match self.shake(plan, buffer) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(message) => return self.fail(message),
+        }
         let Some(exchange) = &self.exchange else {
             self.notice_close(buffer);
             return None;
@@ -94,7 +125,37 @@ impl Connection {
         self.exchange.is_some().then(|| self.fail("no answer".into())).flatten()
     }
 
-    fn connect(&mut self, address: SocketAddr, poll: &OwnedFd) -> io::Result<()> {
+    /// Goes on with the handshake of a WebSocket. Whether it is over.
+    fn shake(&mut self, plan: &Plan, buffer: &mut [u8]) -> Result<bool, String> {
+        let (Some(handshake), Some(socket), Some(request)) =
+            (&mut self.handshake, &self.socket, &plan.upgrade)
+        else {
+            return Ok(true);
+        };
+        while handshake.sent < request.len() {
+            match net::send(socket.as_fd(), &request[handshake.sent..], SendFlags::NOSIGNAL) {
+                Ok(sent) => handshake.sent += sent,
+                Err(Errno::AGAIN | Errno::NOTCONN) => return Ok(false),
+                Err(error) => return Err(io::Error::from(error).to_string()),
+            }
+        }
+        loop {
+            let bytes = match net::recv(socket.as_fd(), &mut *buffer, net::RecvFlags::empty()) {
+                Ok((_, 0)) => return Err("closed before the handshake was whole".into()),
+                Ok((_, count)) => &buffer[..count],
+                Err(Errno::AGAIN | Errno::NOTCONN) => return Ok(false),
+                Err(error) => return Err(io::Error::from(error).to_string()),
+            };
+            if let Some(rest) = handshake.feed(bytes)? {
+                self.frames.feed(&rest);
+                self.handshake = None;
+                return Ok(true);
+            }
+        }
+    }
+
+    fn connect(&mut self, plan: &Plan, poll: &OwnedFd) -> io::Result<()> {
+        let address = plan.address;
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
@@ -108,11 +169,16 @@ impl Connection {
             epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         epoll::add(poll, &socket, epoll::EventData::new_u64(self.index), events)?;
         self.reader = ResponseReader::default();
+        self.frames = FrameReader::default();
+        self.handshake = plan.upgrade.as_ref().map(|_| Handshake::default());
         self.socket = Some(socket);
         Ok(())
     }
 
     fn send(&mut self, plan: &Plan) -> Option<Ending> {
+        if self.handshake.is_some() {
+            return None;
+        }
         let (socket, exchange) = (self.socket.as_ref()?, self.exchange.as_mut()?);
         let class = &plan.classes[exchange.class];
         let goal = until(class);
@@ -140,6 +206,12 @@ impl Connection {
                 Err(error) => return self.fail(io::Error::from(error).to_string()),
             };
             exchange.received += bytes.len();
+            if plan.upgrade.is_some() {
+                if self.frames.feed(bytes) > 0 {
+                    return self.finish(Outcome::Answered(UPGRADED));
+                }
+                continue;
+            }
             if matches!(plan.classes[exchange.class].fate, Fate::Leave(limit) if exchange.received >= limit) {
                 return self.close(Outcome::Left);
             }
@@ -188,6 +260,9 @@ impl Connection {
         self.exchange.take().map(|Exchange { class, begun, .. }| Ending { class, begun, outcome })
     }
 }
+
+/// The status that stands for a message.
+const UPGRADED: u16 = 101;
 
 /// How many bytes of the request are sent.
 fn until(class: &Class) -> usize {

@@ -42,9 +42,16 @@ impl<'plan> Driver<'plan> {
 
     /// Sends requests until `limit` and waits for their answers.
     pub(crate) fn run(&mut self, limit: Limit) -> io::Result<Record> {
+        if self.plan.fan {
+            self.gather()?;
+        }
         let mut run = Run::new(limit, self.plan);
-        for index in 0..self.connections.len() {
-            self.refill(index, None, &mut run);
+        if self.plan.fan {
+            self.send_round(&mut run);
+        } else {
+            for index in 0..self.connections.len() {
+                self.refill(index, None, &mut run);
+            }
         }
         let mut events = Vec::with_capacity(256);
         while run.in_flight > 0 {
@@ -75,6 +82,12 @@ impl<'plan> Driver<'plan> {
             if let Some(ending) = ending.take() {
                 run.ended(ending);
             }
+            if self.plan.fan {
+                if run.in_flight == 0 {
+                    self.send_round(run);
+                }
+                return;
+            }
             if !run.wants_more() {
                 return;
             }
@@ -84,6 +97,43 @@ impl<'plan> Driver<'plan> {
             if ending.is_none() {
                 return;
             }
+        }
+    }
+
+    /// Opens every connection that is not open: whoever is missing would not hear what is sent.
+    fn gather(&mut self) -> io::Result<()> {
+        for connection in self.connections.iter_mut().filter(|connection| !connection.is_open()) {
+            connection.open(self.plan, &self.poll)?;
+        }
+        let deadline = Instant::now() + SILENCE;
+        let mut events = Vec::with_capacity(256);
+        while !self.connections.iter().all(Connection::is_open) {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                return Err(io::Error::other("not every connection became a WebSocket"));
+            }
+            events.clear();
+            epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), Some(&timespec(wait)))?;
+            for event in &events {
+                self.connections[event.data.u64() as usize].ready(self.plan, &mut self.buffer);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first connection sends, and all of them are to receive it.
+    fn send_round(&mut self, run: &mut Run) {
+        if !run.wants_more() {
+            return;
+        }
+        let class = self.choice.next(self.plan);
+        for connection in &mut self.connections[1..] {
+            run.begun();
+            connection.listen(class, self.plan);
+        }
+        run.begun();
+        if let Some(ending) = self.connections[0].begin(class, self.plan, &self.poll) {
+            run.ended(ending);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Closed-loop HTTP/1.1 load client on one thread: N connections, each with one request under way.
 //!
 //! The walk: [`plan`] reads the arguments, [`driver`] runs connections on one epoll, [`connection`] is one of
-//! them, [`response`] finds where a response ends, [`record`] keeps latencies and writes the result.
+//! them, [`response`] finds where a response ends and [`websocket`] where a message does, [`record`] keeps latencies and writes the result.
 //!
 //! It speaks with the harness over stdin and stdout, so that counters start and stop around exactly the
 //! measured requests: after the warm-up it prints `ready` and waits for a line; after the run it prints one
@@ -12,6 +12,7 @@ mod driver;
 mod plan;
 mod record;
 mod response;
+mod websocket;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

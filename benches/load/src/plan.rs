@@ -14,6 +14,10 @@ pub(crate) struct Plan {
     pub(crate) close: bool,
     /// Unmeasured load before the run.
     pub(crate) warmup: Duration,
+    /// The handshake of a WebSocket, where connections are such: classes are frames then.
+    pub(crate) upgrade: Option<Vec<u8>>,
+    /// One connection sends, and each of them receives what it sent.
+    pub(crate) fan: bool,
     /// When the run ends.
     pub(crate) limit: Limit,
     /// The kinds of requests that are mixed.
@@ -54,8 +58,8 @@ pub(crate) enum Fate {
 }
 
 impl Plan {
-    /// Reads `--address A --connections N --warmup S (--seconds S | --requests N) [--close] --class SPEC...`
-    /// where SPEC is `NAME,WEIGHT,FILE[,cut=BYTES|,leave=BYTES]`.
+    /// Reads `--address A --connections N --warmup S (--seconds S | --requests N) [--close] [--upgrade FILE [--fan]]
+    /// --class SPEC...` where SPEC is `NAME,WEIGHT,FILE[,cut=BYTES|,leave=BYTES]`.
     pub(crate) fn from_args(args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut args = args;
         let mut address = None;
@@ -64,6 +68,8 @@ impl Plan {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             connections: 64,
             close: false,
+            upgrade: None,
+            fan: false,
             warmup: Duration::ZERO,
             limit: Limit::Requests(0),
             classes: Vec::new(),
@@ -73,6 +79,10 @@ impl Plan {
                 plan.close = true;
                 continue;
             }
+            if name == "--fan" {
+                plan.fan = true;
+                continue;
+            }
             let value = args.next().ok_or_else(|| format!("{name}: no value"))?;
             match name.as_str() {
                 "--address" => address = Some(number(&name, &value)?),
@@ -80,6 +90,7 @@ impl Plan {
                 "--warmup" => plan.warmup = seconds(&name, &value)?,
                 "--seconds" => limit = Some(Limit::Time(seconds(&name, &value)?)),
                 "--requests" => limit = Some(Limit::Requests(number(&name, &value)?)),
+                "--upgrade" => plan.upgrade = Some(read(&value)?),
                 "--class" => plan.classes.push(Class::parse(&value)?),
                 _ => return Err(format!("{name}: unknown option")),
             }
@@ -88,6 +99,9 @@ impl Plan {
         plan.limit = limit.ok_or("--seconds or --requests is missing")?;
         if plan.classes.is_empty() || plan.connections == 0 {
             return Err("nothing to send".into());
+        }
+        if plan.fan && plan.upgrade.is_none() {
+            return Err("--fan needs --upgrade".into());
         }
         Ok(plan)
     }
@@ -101,8 +115,7 @@ impl Class {
             [name, weight, path, fate] => (name, weight, path, Fate::parse(fate)?),
             _ => return Err(format!("--class {text}: expected NAME,WEIGHT,FILE[,cut=BYTES|,leave=BYTES]")),
         };
-        let bytes = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
-        Ok(Self { name: name.to_owned(), weight: number("weight", weight)?, bytes, fate })
+        Ok(Self { name: name.to_owned(), weight: number("weight", weight)?, bytes: read(path)?, fate })
     }
 }
 
@@ -114,6 +127,10 @@ impl Fate {
             _ => Err(format!("{text}: expected cut=BYTES or leave=BYTES")),
         }
     }
+}
+
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{path}: {error}"))
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
@@ -154,6 +171,7 @@ mod tests {
             ("--address 127.0.0.1:80 --class a,1,/dev/null", "--seconds"),
             ("--class a,1,/dev/null,half=3", "half"),
             ("--colour red", "--colour"),
+            ("--address 127.0.0.1:80 --seconds 1 --fan --class a,1,/dev/null", "--fan"),
         ] {
             let message = parse(line).expect_err(line);
             assert!(message.contains(names), "{line}: {message}");
