@@ -158,7 +158,8 @@ impl Socket {
             return (Poll::Ready(Incoming::Closed(closed.clone())), None);
         }
         store(&mut state.reader, cx);
-        (Poll::Pending, None)
+        // Whoever waits for room may wait for this, too.
+        (Poll::Pending, state.receiver.take())
     }
 
     /// Sends a message, even if many wait already (ask [`Socket::has_room`] afterwards); returns whom to wake.
@@ -230,6 +231,16 @@ impl Wire {
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.shared);
         if state.has_room() {
+            return Poll::Ready(());
+        }
+        store(&mut state.receiver, cx);
+        Poll::Pending
+    }
+
+    /// Ready when the application has taken every message and waits for another one.
+    pub fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.shared);
+        if state.incoming.is_empty() && state.reader.is_some() {
             return Poll::Ready(());
         }
         store(&mut state.receiver, cx);
@@ -375,6 +386,18 @@ mod tests {
         let (message, waker) = socket.poll_receive(&mut context());
         assert!(message.is_ready() && waker.is_some());
         assert!(wire.poll_room(&mut context()).is_ready());
+    }
+
+    #[test]
+    fn the_front_end_hears_when_everything_has_been_taken() {
+        let (socket, wire) = Offer { queue: 2 }.accept();
+        assert!(wire.poll_taken(&mut context()).is_pending(), "the application has not asked yet");
+        wire.push(text("a"));
+        assert!(receive(&socket).is_ready());
+        assert!(wire.poll_taken(&mut context()).is_pending(), "it may still answer");
+        let (message, waker) = socket.poll_receive(&mut context());
+        assert!(message.is_pending() && waker.is_some());
+        assert!(wire.poll_taken(&mut context()).is_ready());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     decoder::{Decoder, Event},
     encoder::Encoder,
     extension::Deflate,
-    frame::Opcode,
+    frame::{Failure, Opcode},
 };
 use crate::gate::{alarm::Alarm, io::GateIo, transport::Transport};
 
@@ -55,6 +55,7 @@ struct Driver<'a, T: Transport> {
     early: BytesMut,
     alarm: Alarm,
     stage: Stage,
+    failure: Option<Failure>,
     timer: Pin<Box<Sleep>>,
     timer_is_for: Wait,
     /// What the kernel held for the client when it was pinged.
@@ -67,6 +68,8 @@ struct Driver<'a, T: Transport> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
+    /// The client has broken the protocol, and is not heard any more; the application answers what came before.
+    Failing,
     /// Our close frame is on its way; the client's has not come.
     Closing,
     /// Nothing of what the client sends matters any more: ours has to leave.
@@ -85,6 +88,8 @@ enum Wait {
     Ping,
     /// The answer to one.
     Pong,
+    /// The application's answers to what came before a failure.
+    Answers,
     /// The client's part in closing.
     Close,
 }
@@ -102,6 +107,7 @@ impl<'a, T: Transport> Driver<'a, T> {
             early,
             alarm: Alarm::default(),
             stage: Stage::Open,
+            failure: None,
             timer: Box::pin(sleep(FOREVER)),
             timer_is_for: Wait::Nothing,
             unsent: None,
@@ -133,7 +139,7 @@ impl<'a, T: Transport> Driver<'a, T> {
                         continue;
                     }
                 }
-                Stage::Open | Stage::Closing | Stage::Leaving => {}
+                Stage::Open | Stage::Failing | Stage::Closing | Stage::Leaving => {}
             }
             return Poll::Pending;
         }
@@ -154,7 +160,7 @@ impl<'a, T: Transport> Driver<'a, T> {
             let may_read = match self.stage {
                 Stage::Open | Stage::Closing => self.may_read(cx),
                 Stage::Lingering => true,
-                Stage::Over | Stage::Leaving => false,
+                Stage::Failing | Stage::Over | Stage::Leaving => false,
             };
             if !may_read {
                 return false;
@@ -230,10 +236,12 @@ impl<'a, T: Transport> Driver<'a, T> {
                     self.tell(close);
                     self.leave();
                 }
+                Err(failure) if self.stage == Stage::Open => {
+                    self.stage = Stage::Failing;
+                    self.failure = Some(failure);
+                    self.set_timer(Wait::Answers, ANSWER_PATIENCE);
+                }
                 Err(failure) => {
-                    if self.stage == Stage::Open {
-                        self.encoder.close(&failure.close());
-                    }
                     self.tell(failure.close());
                     self.leave();
                 }
@@ -245,14 +253,23 @@ impl<'a, T: Transport> Driver<'a, T> {
     /// Sends what the application gives, as far as the client takes it.
     fn poll_write(&mut self, cx: &mut Context<'_>) {
         loop {
-            while self.stage == Stage::Open && self.encoder.has_room() {
+            while matches!(self.stage, Stage::Open | Stage::Failing) && self.encoder.has_room() {
                 let (taken, waker) = self.wire.poll_take(cx);
                 wake(waker);
                 match taken {
                     Poll::Ready(Outgoing::Message(message)) => self.encoder.message(message),
                     Poll::Ready(Outgoing::Close(close)) => {
                         self.encoder.close(&close);
-                        self.await_close();
+                        match self.failure.take() {
+                            Some(failure) => {
+                                self.tell(failure.close());
+                                self.leave();
+                            }
+                            None => self.await_close(),
+                        }
+                    }
+                    Poll::Pending if self.stage == Stage::Failing && self.wire.poll_taken(cx).is_ready() => {
+                        self.fail();
                     }
                     Poll::Pending => break,
                 }
@@ -296,6 +313,7 @@ impl<'a, T: Transport> Driver<'a, T> {
             match self.timer_is_for {
                 Wait::Nothing => {}
                 Wait::Ping => self.ping(),
+                Wait::Answers => self.fail(),
                 Wait::Pong => {
                     if self.is_held || self.has_taken() {
                         self.plan_ping();
@@ -312,6 +330,15 @@ impl<'a, T: Transport> Driver<'a, T> {
                 }
             }
         }
+    }
+
+    /// Says why the connection fails.
+    fn fail(&mut self) {
+        if let Some(failure) = self.failure.take() {
+            self.encoder.close(&failure.close());
+            self.tell(failure.close());
+        }
+        self.leave();
     }
 
     /// It is time for a ping.
@@ -385,6 +412,8 @@ fn wake(waker: Option<Waker>) {
 
 /// Reads at a stretch.
 const MOST_READS: usize = 4;
+/// For the application to answer what came before a failure.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// For the client to answer our close frame, or to take it.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 /// For the client to close after us, so that our close does not become a reset that eats our last frame.
