@@ -75,7 +75,7 @@ fn here() -> Here {
         let application =
             PyCFunction::new_closure(py, None, None, move |_, _| drop(send.send(Here::current())))
                 .expect("there is memory");
-        Engine::new(py, application.into_any().unbind(), Interface::Wsgi, &OPTIONS)
+        Engine::new(py, application.into_any().unbind(), Interface::Wsgi, &OPTIONS, &Arc::default())
             .expect("the system gives a reactor")
     });
     let mut service = engine.service();

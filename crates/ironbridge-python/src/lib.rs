@@ -7,11 +7,13 @@
 //!
 //! * [`worker`]: puts the parts together.
 //! * [`options`]: what users may set. [`plain`]: answers without Python. [`fork`]: children that applications fork off.
+//!   [`chores`]: what only the main thread may do.
 //!   [`names`]: strings made once.
 //!
 //! This crate must never know sockets, hyper or processes.
 
 pub mod asgi;
+pub mod chores;
 pub mod engine;
 pub mod fork;
 pub mod here;

@@ -10,6 +10,7 @@ use crate::{
         gateway::Style,
         lifespan::LifespanError,
     },
+    chores::Chores,
     engine::{pool::Pool, reactor::TokioReactor, scheduler::Policy},
     fork,
     interface::Interface,
@@ -37,7 +38,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Prepares `application`; no thread runs yet.
+    /// Prepares `application`; no thread runs yet. Whoever runs the worker does `chores`.
     ///
     /// # Errors
     /// Python's, when memory runs out; the system's, when it gives no reactor.
@@ -46,6 +47,7 @@ impl Engine {
         application: Py<PyAny>,
         interface: Interface,
         options: &PythonOptions,
+        chores: &Arc<Chores>,
     ) -> PyResult<Self> {
         let reactor = TokioReactor::new(runtime()?);
         fork::watch(py)?;
@@ -56,7 +58,7 @@ impl Engine {
             Interface::Asgi3 => Style::Single,
             Interface::Asgi2 => Style::Double,
         };
-        let setup = Setup { application, style, options: options.clone() };
+        let setup = Setup { application, style, options: options.clone(), chores: Arc::clone(chores) };
         Ok(Self::Asgi(Arc::new(EventLoop::new(reactor, setup))))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Python's own C handler stays in place and writes each signal's number to a socket (`signal.set_wakeup_fd`); a
 //! small thread reads it there. So a signal is heard at once, whatever Python code the main thread is in, and no
-//! code of ours runs inside a signal handler.
+//! code of ours runs inside a signal handler. Handlers that the application has set in Python are run by the main thread, which
+//! has nothing else to do.
 //!
 //! * [`children`]: what forked children do about it.
 
@@ -85,6 +86,7 @@ impl Signals {
         self.listen_with(move |command| match command {
             Command::Stop => controller.stop(),
             Command::Kill => controller.kill(),
+            Command::Look => controller.look_for_signals(),
         })
     }
 
@@ -146,6 +148,8 @@ enum State {
 enum Command {
     Stop,
     Kill,
+    /// Handlers of Python's may have to run.
+    Look,
 }
 
 /// What to do about a signal.
@@ -187,6 +191,7 @@ fn obey(mut reader: UnixStream, worker: &impl Fn(Command)) {
         }
         let (next, order) = state.on(i32::from(byte[0]));
         state = next;
+        worker(Command::Look);
         carry_out(order, byte[0].into(), worker, &reader);
     }
 }

@@ -15,9 +15,14 @@ use ironbridge_http::{
     server::{Drain, serve},
 };
 use ironbridge_python::{
-    asgi::lifespan::LifespanError, interface::Interface, options::PythonOptions, worker::Engine,
+    asgi::lifespan::LifespanError,
+    chores::{Chores, Closing},
+    interface::Interface,
+    options::PythonOptions,
+    worker::Engine,
+    wsgi::application::traceback,
 };
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyException, prelude::*};
 
 use crate::{application::Loaded, memory};
 
@@ -61,10 +66,17 @@ pub struct Worker {
 }
 
 /// Stops a running worker, from any thread.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Controller {
     drain: Drain,
     ending: Arc<Ending>,
+    chores: Arc<Chores>,
+}
+
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller").field("ending", &self.ending).finish_non_exhaustive()
+    }
 }
 
 /// What the thread that waits for the worker's end waits for.
@@ -122,7 +134,9 @@ impl Worker {
         let access_log =
             AccessLog::open(&options.http).map_err(|error| StartError::Config(error.to_string()))?;
         let Loaded { callable, interface } = app;
-        let engine = Python::attach(|py| Engine::new(py, callable, interface, &options.python))
+        let controller = Controller::new();
+        let chores = &controller.chores;
+        let engine = Python::attach(|py| Engine::new(py, callable, interface, &options.python, chores))
             .map_err(StartError::App)?;
         let mut config = HttpConfig::from(&options.http);
         if interface == Interface::Wsgi {
@@ -134,7 +148,7 @@ impl Worker {
             listeners,
             config,
             journal: Arc::new(Journal { counters: Arc::new(Counters::default()), access_log }),
-            controller: Controller { drain: Drain::new(), ending: Arc::default() },
+            controller,
             graceful_timeout: options.graceful_timeout,
         })
     }
@@ -160,7 +174,12 @@ impl Worker {
     /// # Errors
     /// [`StartError::Lifespan`]: it failed, or the worker was stopped meanwhile.
     pub fn start(&self) -> Result<(), StartError> {
-        Ok(self.engine.start_application(|| self.controller.ending.is_asked_for())?)
+        let Controller { ending, chores, .. } = &self.controller;
+        let is_stopped = || {
+            do_chores(chores);
+            ending.is_asked_for()
+        };
+        Ok(self.engine.start_application(is_stopped)?)
     }
 
     /// Serves until stopped. The caller is detached from Python.
@@ -186,7 +205,9 @@ impl Worker {
         });
         engine.spawn(memory::trim_when_quiet(Arc::clone(&journal.counters)));
         engine.start();
-        let patience = match controller.ending.wait(graceful_timeout) {
+        let chores = &controller.chores;
+        let _closing = Closing(Arc::clone(chores));
+        let patience = match controller.ending.wait(graceful_timeout, chores) {
             End::Drained => LAST_PATIENCE,
             End::Overdue => {
                 tracing::warn!("the grace period is over; requests in flight are cut off");
@@ -197,12 +218,18 @@ impl Worker {
                 KILL_PATIENCE
             }
         };
-        let mut threads = engine.stop(patience);
+        let deadline = Instant::now() + patience;
+        let mut threads = engine.stop(GLANCE);
+        while threads > 0 && Instant::now() < deadline {
+            do_chores(chores);
+            threads = engine.wait(GLANCE);
+        }
         // Some applications work on after their response, or after their client has left.
         while threads > 0 && controller.ending.due(graceful_timeout).is_some_and(|(left, _)| !left.is_zero())
         {
             // Not for longer: it may be told to end at once meanwhile.
-            threads = engine.wait(KILL_PATIENCE);
+            do_chores(chores);
+            threads = engine.wait(GLANCE);
         }
         if threads > 0 {
             threads = engine.cut(LAST_PATIENCE);
@@ -215,6 +242,26 @@ impl Worker {
 }
 
 impl Controller {
+    fn new() -> Self {
+        let (ending, chores): (Arc<Ending>, Arc<Chores>) = Default::default();
+        let told = Arc::clone(&ending);
+        chores.hang_bell(Box::new(move || told.change(|_| {})));
+        Self { drain: Drain::new(), ending, chores }
+    }
+
+    /// Has Python's handlers run, for signals that have come.
+    pub fn look_for_signals(&self) {
+        let controller = self.clone();
+        self.chores.post(Box::new(move |py| {
+            let Err(error) = py.check_signals() else { return };
+            tracing::error!("a handler of a signal raised an exception\n{}", traceback(py, &error));
+            if !error.is_instance_of::<PyException>(py) {
+                // SystemExit, KeyboardInterrupt: what would end any other program.
+                controller.stop();
+            }
+        }));
+    }
+
     /// Stops gracefully: accepts nothing new, finishes what is in flight.
     pub fn stop(&self) {
         self.ending.change(|stage| {
@@ -259,11 +306,17 @@ impl Ending {
 
     /// Waits until the last connection has closed, or `grace` is over, or the worker is killed and has had a moment
     /// to close what is idle.
-    fn wait(&self, grace: Duration) -> End {
+    fn wait(&self, grace: Duration, chores: &Chores) -> End {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if stage.drained {
                 return End::Drained;
+            }
+            if !chores.is_empty() {
+                drop(stage);
+                do_chores(chores);
+                stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
             stage = match stage.due(grace) {
                 None => self.changed.wait(stage).unwrap_or_else(PoisonError::into_inner),
@@ -275,6 +328,16 @@ impl Ending {
         }
     }
 }
+
+/// Does what only this thread may, if there is something.
+fn do_chores(chores: &Chores) {
+    if !chores.is_empty() {
+        Python::attach(|py| chores.run(py));
+    }
+}
+
+/// Between two looks at what this thread has to do while it waits for others.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// How long threads that should have nothing to do any more may take to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);

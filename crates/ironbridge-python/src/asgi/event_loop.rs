@@ -18,9 +18,11 @@ use super::{
     helm::Helm,
     lifespan::{Lifespan, LifespanError},
     scope::ScopeMaker,
+    signal_handlers::SignalHandlers,
     waiter::Waiter,
 };
 use crate::{
+    chores::Chores,
     engine::{reactor::TokioReactor, roll::Roll},
     fork,
     options::PythonOptions,
@@ -35,6 +37,8 @@ pub struct Setup {
     pub style: Style,
     /// What the user says about it.
     pub options: PythonOptions,
+    /// Where the main thread hears of what it has to do.
+    pub chores: Arc<Chores>,
 }
 
 /// A running event loop, with the threads that belong to it.
@@ -123,11 +127,14 @@ fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
     let _finish = Finish(helm);
     let prepared = prepare(py, helm, setup);
     match prepared {
-        Ok(Prepared { event_loop, waiter, lifespan, common }) => {
+        Ok(Prepared { event_loop, waiter, lifespan, common, signals }) => {
             let _ = ready.send(Ok(()));
             serve(&event_loop, &common);
             if let Some(lifespan) = lifespan {
                 lifespan.stop(&event_loop);
+            }
+            if let Err(error) = signals.get().remove_all(py) {
+                tracing::debug!(%error, "handlers of signals stay");
             }
             if let Err(error) = waiter.leave(&event_loop).and_then(|()| close(&event_loop)) {
                 tracing::warn!(%error, "the event loop did not close cleanly");
@@ -166,12 +173,14 @@ struct Prepared<'py> {
     waiter: Waiter<'py>,
     lifespan: Option<Lifespan>,
     common: Arc<Common>,
+    signals: Bound<'py, SignalHandlers>,
 }
 
 /// Makes the loop, starts the application on it, and opens the gate for requests.
 fn prepare<'py>(py: Python<'py>, helm: &Arc<Helm>, setup: Setup) -> Result<Prepared<'py>, LifespanError> {
-    let Setup { application, style, options } = setup;
+    let Setup { application, style, options, chores } = setup;
     let (event_loop, waiter) = Waiter::make(py, helm, &options.r#loop)?;
+    let signals = SignalHandlers::install(&event_loop, chores)?;
     py.import("asyncio")?.call_method1("set_event_loop", (&event_loop,))?;
     let state = PyDict::new(py);
     watch_stalls(py, helm, options.stall_warning)?;
@@ -180,7 +189,7 @@ fn prepare<'py>(py: Python<'py>, helm: &Arc<Helm>, setup: Setup) -> Result<Prepa
     let scopes = ScopeMaker::new(py, &options.root_path, &options.asgi_spec_version, shared);
     let common = Common::new(&event_loop, Arc::clone(helm), options.cancel_on_disconnect)?;
     waiter.open(Gateway::new(py, application, style, Arc::clone(&common), scopes)?);
-    Ok(Prepared { event_loop, waiter, lifespan, common })
+    Ok(Prepared { event_loop, waiter, lifespan, common, signals })
 }
 
 /// Has the log show what the loop's thread, which is this one, is busy with when it blocks the loop for so many seconds.
