@@ -25,6 +25,52 @@ def test_tasks_timeouts_threads_subprocesses_and_contexts_work(asgi_site: Site) 
         }
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_debug_mode_works_and_says_what_it_says_elsewhere(
+    serve_asgi: ServeAsgi, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+    site = serve_asgi(f"--loop={loop}", code=DEBUGGED)
+    for _ in range(3):
+        assert site.fetch(get("/")).body == b"True"
+    site.server.wait_log("Non-thread-safe operation invoked on an event loop other than the current one")
+    site.server.wait_log("coroutine 'forgotten' was never awaited")
+    site.server.wait_log(r"Executing .*slow.* took 0\.[2-9]\d* seconds")
+
+
+DEBUGGED = """
+import asyncio
+
+
+async def forgotten():
+    pass
+
+
+def slow():
+    import time
+    time.sleep(0.25)
+
+
+def misuse(loop):
+    try:
+        loop.call_soon(print)
+    except RuntimeError as error:
+        import sys
+        print(error, file=sys.stderr, flush=True)
+
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    loop = asyncio.get_running_loop()
+    forgotten()
+    loop.call_soon(slow)
+    await loop.run_in_executor(None, misuse, loop)
+    await asyncio.sleep(0.01)
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": str(loop.get_debug()).encode()})
+"""
+
+
 def test_the_application_s_own_sockets_work(asgi_site: Site) -> None:
     for _ in range(20):
         assert asgi_site.get("over_a_socket").body == b"hello"

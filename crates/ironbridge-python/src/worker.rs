@@ -180,7 +180,11 @@ async fn sweep(pool: std::sync::Weak<PythonPool>, most: Duration) {
     }
 }
 
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
+/// A reactor's runtime.
+///
+/// # Errors
+/// The system's, when it has no descriptors left.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build()
 }
 

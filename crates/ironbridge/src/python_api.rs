@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
+use ironbridge_python::asgi::event_loop;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -25,6 +26,8 @@ pub mod _native {
     use super::Server;
     #[pymodule_export]
     use super::main;
+    #[pymodule_export]
+    use super::new_event_loop;
     #[pymodule_export]
     use super::serve;
 
@@ -51,6 +54,12 @@ pub mod _native {
 #[pyfunction]
 fn main(py: Python<'_>, argv: Vec<OsString>) -> i32 {
     cli::run(py, argv)
+}
+
+/// The event loop of ASGI applications without a server, for tests.
+#[pyfunction(name = "_new_event_loop")]
+fn new_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    event_loop::standalone(py)
 }
 
 /// Serve a WSGI (PEP 3333) or ASGI (3.0, 2.0) application until the process is told to stop.

@@ -26,6 +26,7 @@ use crate::{
     engine::{reactor::TokioReactor, roll::Roll},
     fork,
     options::PythonOptions,
+    worker::runtime,
     wsgi::application::traceback,
 };
 
@@ -110,6 +111,19 @@ impl EventLoop {
     pub fn wait(&self, patience: Duration) -> usize {
         self.roll.wait_for_all(patience)
     }
+}
+
+/// A loop of the kind that applications run on, without a server: for comparing it with asyncio's own.
+///
+/// # Errors
+/// Python's, and the system's when it has no threads or descriptors left.
+pub fn standalone(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let helm = Arc::new(Helm::new(TokioReactor::new(runtime()?)));
+    let (event_loop, selector) = Waiter::on_selector(py, &helm)?;
+    let helper = Arc::clone(&helm);
+    thread::Builder::new().name("ironbridge-helper".to_owned()).spawn(move || helper.help())?;
+    selector.get().call_at_end(Box::new(move || helm.finish()));
+    Ok(event_loop)
 }
 
 /// Ends the helper with the loop, whatever ends that.

@@ -8,7 +8,7 @@ use std::{
     future::Future,
     os::fd::OwnedFd,
     pin::pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -32,6 +32,8 @@ pub struct Selector {
     /// The inner selector's descriptor once more.
     watched: AsyncFd<OwnedFd>,
     gateway: OnceLock<Gateway>,
+    /// What ends with the selector.
+    at_end: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 /// How long `select()` may wait.
@@ -54,12 +56,17 @@ impl Selector {
             let _context = helm.reactor.enter();
             watch(fd)?
         };
-        Ok(Self { helm, inner: inner.unbind(), watched, gateway: OnceLock::new() })
+        Ok(Self { helm, inner: inner.unbind(), watched, gateway: OnceLock::new(), at_end: Mutex::new(None) })
     }
 
     /// From now on requests are served.
     pub fn open(&self, gateway: Gateway) {
         let _ = self.gateway.set(gateway);
+    }
+
+    /// When the loop closes, `end` is called.
+    pub fn call_at_end(&self, end: Box<dyn FnOnce() + Send>) {
+        *self.at_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     }
 
     /// Drives the reactor until there is something for Python to do, or patience ends.
@@ -155,6 +162,10 @@ impl Selector {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let end = self.at_end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(end) = end {
+            py.detach(end);
+        }
         self.inner.call_method0(py, "close").map(drop)
     }
 }

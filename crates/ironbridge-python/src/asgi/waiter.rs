@@ -63,8 +63,7 @@ impl<'py> Waiter<'py> {
         };
         tracing::info!("event loop: {name}");
         if name == "asyncio" {
-            let selector = Bound::new(py, Selector::new(py, Arc::clone(helm))?)?;
-            let event_loop = py.import("asyncio")?.getattr("SelectorEventLoop")?.call1((&selector,))?;
+            let (event_loop, selector) = Self::on_selector(py, helm)?;
             return Ok((event_loop, Self::Selector(selector)));
         }
         let (module, factory) = if name == "uvloop" {
@@ -80,6 +79,19 @@ impl<'py> Waiter<'py> {
         let answer = Bound::new(py, Answer { helm: Arc::clone(helm), gateway: OnceLock::new() })?;
         event_loop.call_method1("add_reader", (fd, &answer))?;
         Ok((event_loop, Self::Bell { answer, fd }))
+    }
+
+    /// asyncio's own loop on our selector.
+    ///
+    /// # Errors
+    /// Python's, and the system's when it has no descriptors left.
+    pub fn on_selector(
+        py: Python<'py>,
+        helm: &Arc<Helm>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, Selector>)> {
+        let selector = Bound::new(py, Selector::new(py, Arc::clone(helm))?)?;
+        let event_loop = py.import("asyncio")?.getattr("SelectorEventLoop")?.call1((&selector,))?;
+        Ok((event_loop, selector))
     }
 
     /// From now on requests are served.
