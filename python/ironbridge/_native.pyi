@@ -1,3 +1,4 @@
+from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable, MutableMapping
 from types import TracebackType
 from typing import Any, TypeAlias, final
@@ -17,6 +18,7 @@ _Application: TypeAlias = WSGIApplication | _ASGIApplication
 
 __version__: str
 
+def _new_event_loop() -> AbstractEventLoop: ...
 def main(argv: list[str]) -> int:
     """Run the command line.
 

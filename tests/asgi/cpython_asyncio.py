@@ -26,7 +26,7 @@ def new_event_loop(*_: object) -> asyncio.AbstractEventLoop:
     # The server's loop is asyncio's own class on a selector of the server's.
     asyncio.SelectorEventLoop = _OWN  # type: ignore[misc]
     try:
-        loop: asyncio.AbstractEventLoop = _native._new_event_loop()  # type: ignore[attr-defined]
+        loop: asyncio.AbstractEventLoop = _native._new_event_loop()
     finally:
         asyncio.SelectorEventLoop = new_event_loop  # type: ignore[misc,assignment]
     return loop
