@@ -135,6 +135,10 @@ class Options(TypedDict, total=False):
     """Whether an ASGI application is told when the server starts and stops. With `auto`, one that does not
     support it is served without."""
 
+    lifespan_timeout: float | None
+    """Seconds for an ASGI application to start, and to shut down. Beyond it the log shows where it waits,
+    and the server ends. 0: no limit."""
+
     asgi_spec_version: Literal["2.0", "2.1", "2.2", "2.3", "2.4", "2.5"] | None
     """Version of "ASGI HTTP" that an application is told. Below 2.4 some frameworks wait for a client's
     leaving beside their response, instead of hearing of it when they send."""

@@ -164,6 +164,75 @@ def test_a_start_that_hangs_can_be_interrupted(serve_asgi: ServeAsgi) -> None:
     assert "listening" not in server.log()
 
 
+NEVER_DONE = """
+import asyncio
+from contextlib import asynccontextmanager
+
+
+async def connect(when):
+    if when == WHEN:
+        await asyncio.sleep(3600)
+
+
+async def database():
+    await connect("startup")
+    yield
+    await connect("shutdown")
+
+
+@asynccontextmanager
+async def lifespan():
+    async for _ in database():
+        yield
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        async with lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    await connect(WHEN)
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_start_that_takes_too_long_is_given_up_with_the_place_where_it_waits(
+    serve_asgi: ServeAsgi, loop: str
+) -> None:
+    server = serve_asgi.failing(f"--loop={loop}", "--lifespan-timeout=0.5", code=NEVER_DONE + "WHEN = 'startup'\n")
+    assert server.wait() == 3
+    assert "the application's startup has not ended after 0.5 s (--lifespan-timeout); it waits here:" in server.log()
+    places = [line.rpartition(" in ")[2] for line in server.log().splitlines() if line.startswith("  File ")]
+    assert places[0] == "app" and places[-3:] == ["database", "connect", "sleep"], server.log()
+
+
+def test_a_shutdown_that_takes_too_long_is_given_up_with_the_place_where_it_waits(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi("--lifespan-timeout=0.5", code=NEVER_DONE + "WHEN = 'shutdown'\n")
+    assert site.server.stop() == 0
+    assert (
+        "the application's shutdown has not ended after 0.5 s (--lifespan-timeout); it waits here:" in site.server.log()
+    )
+    assert "in database" in site.server.log()
+
+
+def test_what_the_grace_period_cuts_off_is_named_with_the_place_where_it_waits(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi("--graceful-timeout=0.5", code=NEVER_DONE + "WHEN = 'shutdown'\n")
+    connection = site.connect()
+    connection.send(get("/slow?x=1"))
+    assert connection.head().status == 200
+    begin = time.monotonic()
+    assert site.server.stop() == 0
+    assert time.monotonic() - begin < 10
+    log = site.server.log()
+    assert "GET /slow?x=1 is cut off; it waits here:" in log
+    assert "in connect\n    await asyncio.sleep(3600)" in log
+
+
 def test_a_loop_may_be_made_by_any_function(serve_asgi: ServeAsgi) -> None:
     site = serve_asgi("--loop=asyncio:SelectorEventLoop")
     for _ in range(20):

@@ -130,6 +130,7 @@ const OPTIONS: PythonOptions = PythonOptions {
     interface: InterfaceChoice::Wsgi,
     r#loop: String::new(),
     lifespan: LifespanMode::Off,
+    lifespan_timeout: 0.0,
     asgi_spec_version: String::new(),
     cancel_on_disconnect: false,
     stall_warning: 0.0,

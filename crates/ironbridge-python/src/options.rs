@@ -23,6 +23,11 @@ pub struct PythonOptions {
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = LifespanMode::Auto)]
     pub lifespan: LifespanMode,
 
+    /// Seconds for an ASGI application to start, and to shut down. Beyond it the log shows where it waits, and the server ends.
+    /// 0: no limit.
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = parse_seconds)]
+    pub lifespan_timeout: f64,
+
     /// Version of "ASGI HTTP" that an application is told. Below 2.4 some frameworks wait for a client's leaving beside their
     /// response, instead of hearing of it when they send.
     #[arg(long, value_name = "VERSION", default_value = "2.5", value_parser = PossibleValuesParser::new(SPEC_VERSIONS))]

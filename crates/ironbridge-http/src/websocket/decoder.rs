@@ -160,7 +160,10 @@ impl Decoder {
                     block.copy_from_slice(part);
                     apply_mask(block, mask, at);
                     at += part.len();
-                    inflater.inflate(block, &mut message.data, self.most)?;
+                    let inflated = inflater.inflate(block, &mut message.data, self.most);
+                    // What is wrong first counts, whichever way it is wrong.
+                    message.check()?;
+                    inflated?;
                 }
             }
             _ => {
@@ -183,8 +186,9 @@ impl Decoder {
             _ => {
                 let Some(mut message) = self.message.take() else { return Ok(None) };
                 if let Some(inflater) = self.inflater.as_mut().filter(|_| message.is_compressed) {
-                    inflater.end(&mut message.data, self.most)?;
+                    let ended = inflater.end(&mut message.data, self.most);
                     message.check()?;
+                    ended?;
                 }
                 Event::Message(message.finish()?)
             }

@@ -56,8 +56,10 @@ impl Inflater {
         let engine = self.engine.get_or_insert_with(|| Decompress::new_with_window_bits(false, bits));
         while !self.has_ended {
             if out.len() == out.capacity() {
-                // Never much more than there is: an attacker pays for what we hold.
-                out.reserve(out.len().clamp(LEAST_ROOM, MOST_ROOM));
+                // Never much more than there is: an attacker pays for what we hold. And never more than shows that the message
+                // is too large: what is wrong behind that is not looked for, however much of it has come.
+                let room = out.len().clamp(LEAST_ROOM, MOST_ROOM);
+                out.reserve_exact(room.min(most.saturating_add(1) - out.len()));
             }
             let (taken, made) = (engine.total_in(), out.len());
             let status =

@@ -31,6 +31,14 @@ impl Conversation {
         }
     }
 
+    /// For logs: method and target.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Http(exchange) => exchange.get().head().to_string(),
+            Self::WebSocket(websocket) => format!("WebSocket {}", websocket.get().head()),
+        }
+    }
+
     /// Something may have happened that `receive()` or `send()` wait for.
     ///
     /// # Errors

@@ -145,6 +145,7 @@ fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
             let _ = ready.send(Ok(()));
             serve(&event_loop, &common);
             if let Some(lifespan) = lifespan {
+                common.shuts_down(lifespan.task().clone_ref(py));
                 lifespan.stop(&event_loop);
             }
             if let Err(error) = signals.get().remove_all(py) {
@@ -198,7 +199,13 @@ fn prepare<'py>(py: Python<'py>, helm: &Arc<Helm>, setup: Setup) -> Result<Prepa
     py.import("asyncio")?.call_method1("set_event_loop", (&event_loop,))?;
     let state = PyDict::new(py);
     watch_stalls(py, helm, options.stall_warning)?;
-    let lifespan = Lifespan::start(&event_loop, &application, style, &state, options.lifespan)?;
+    let lifespan = Lifespan::start(
+        &event_loop,
+        &application,
+        style,
+        &state,
+        (options.lifespan, options.lifespan_timeout),
+    )?;
     let shared = lifespan.is_some().then(|| state.unbind());
     let scopes = ScopeMaker::new(py, &options.root_path, &options.asgi_spec_version, shared);
     let common = Common::new(&event_loop, Arc::clone(helm), options.cancel_on_disconnect)?;

@@ -128,6 +128,11 @@ impl Exchange {
         }
     }
 
+    /// The request's head.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
     /// Something may have happened that `receive()` or `send()` wait for.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use super::{
     scope::ScopeMaker,
     starter::Starter,
     websocket::WebSocket,
+    whereabouts::whereabouts,
 };
 use crate::{engine::moment::Moment, plain, wsgi::application::traceback};
 
@@ -42,6 +43,8 @@ pub struct Common {
     /// No more requests will come.
     stopping: AtomicBool,
     running: AtomicUsize,
+    /// The application's task for its start and stop, while it shuts down.
+    shutdown: Mutex<Option<Py<PyAny>>>,
 }
 
 struct Live {
@@ -86,12 +89,18 @@ impl Common {
             helm,
             stopping: AtomicBool::new(false),
             running: AtomicUsize::new(0),
+            shutdown: Mutex::new(None),
         }))
     }
 
     /// Whether the loop ends because it was told to.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The application shuts down, in this task.
+    pub fn shuts_down(&self, task: Py<PyAny>) {
+        *self.shutdown.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
     }
 
     /// Requests whose application has not ended.
@@ -262,13 +271,29 @@ impl Gateway {
         self.starter.start(&coroutine, &context)
     }
 
+    /// The grace period is over: says what has not ended, and cancels it.
     fn cancel_all(&self, py: Python<'_>) -> PyResult<()> {
-        let tasks: Vec<_> = self.common.live().values().map(|live| live.task.clone_ref(py)).collect();
-        for task in tasks {
+        let live: Vec<_> = {
+            let live = self.common.live();
+            live.values().map(|live| (live.conversation.clone_ref(py), live.task.clone_ref(py))).collect()
+        };
+        for (conversation, task) in live {
+            let place = whereabouts(task.bind(py))?;
+            tracing::warn!("{} is cut off; it waits here:\n{}", conversation.name(), place.trim_end());
+            task.call_method0(py, &self.common.names.cancel)?;
+        }
+        let shutdown = self.common.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = shutdown.filter(|task| !is_done(py, task)) {
+            let place = whereabouts(task.bind(py))?;
+            tracing::error!("the application's shutdown is cut off; it waits here:\n{}", place.trim_end());
             task.call_method0(py, &self.common.names.cancel)?;
         }
         Ok(())
     }
+}
+
+fn is_done(py: Python<'_>, task: &Py<PyAny>) -> bool {
+    task.call_method0(py, "done").and_then(|done| done.is_truthy(py)).unwrap_or(true)
 }
 
 /// How long notices are seen to before I/O has its turn again.

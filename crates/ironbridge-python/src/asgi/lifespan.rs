@@ -12,7 +12,7 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
-use super::{awaitable::Awaitable, gateway::Style, scope::ASGI_VERSION};
+use super::{awaitable::Awaitable, gateway::Style, scope::ASGI_VERSION, whereabouts::whereabouts};
 use crate::{options::LifespanMode, wsgi::application::traceback};
 
 /// Why an application does not start.
@@ -24,6 +24,18 @@ pub enum LifespanError {
     /// `--lifespan on`, and it does not speak the protocol. The traceback, where it raised.
     #[error("the application does not support the lifespan protocol, which --lifespan on demands\n{0}")]
     Unsupported(String),
+    /// It has not answered in time: what it was to do, for how many seconds it had tried, and where it waits.
+    #[error(
+        "the application's {what} has not ended after {seconds} s (--lifespan-timeout); it waits here:\n{place}"
+    )]
+    Hangs {
+        /// "startup" or "shutdown".
+        what: &'static str,
+        /// The limit.
+        seconds: f64,
+        /// As lines of a traceback.
+        place: String,
+    },
     /// There is no such event loop.
     #[error("option --loop: {0}")]
     Loop(String),
@@ -66,6 +78,8 @@ enum Answer {
 pub struct Lifespan {
     channel: Py<LifespanChannel>,
     task: Py<PyAny>,
+    /// Seconds that it may take to start, and to stop; 0: no limit.
+    timeout: f64,
 }
 
 #[pymethods]
@@ -146,7 +160,8 @@ impl LifespanChannel {
 }
 
 impl Lifespan {
-    /// Starts the application: `None` where it does not speak the protocol. `state` is what it may fill for its requests.
+    /// Starts the application: `None` where it does not speak the protocol. `state` is what it may fill for its requests. The last
+    /// are the options.
     ///
     /// # Errors
     /// [`LifespanError`].
@@ -155,7 +170,7 @@ impl Lifespan {
         application: &Py<PyAny>,
         style: Style,
         state: &Bound<'_, PyDict>,
-        mode: LifespanMode,
+        (mode, timeout): (LifespanMode, f64),
     ) -> Result<Option<Self>, LifespanError> {
         if mode == LifespanMode::Off {
             return Ok(None);
@@ -183,8 +198,8 @@ impl Lifespan {
             Err(error) => return unsupported(py, mode, Some(&error)),
         };
         task.call_method1("add_done_callback", (channel.getattr("ended")?,))?;
-        let lifespan = Self { channel: channel.unbind(), task: task.unbind() };
-        match lifespan.wait(event_loop)? {
+        let lifespan = Self { channel: channel.unbind(), task: task.unbind(), timeout };
+        match lifespan.wait(event_loop, "startup")? {
             Answer::Complete => Ok(Some(lifespan)),
             Answer::Failed(message) => Err(LifespanError::Failed(message)),
             Answer::Ended => unsupported(py, mode, lifespan.error(py)?.as_ref()),
@@ -205,11 +220,19 @@ impl Lifespan {
                 }
                 _ => tracing::debug!("the application's lifespan ended without an answer"),
             },
-            Err(error) => tracing::error!(%error, "the application could not be told of the shutdown"),
+            Err(LifespanError::Python(error)) => {
+                tracing::error!(%error, "the application could not be told of the shutdown");
+            }
+            Err(error) => tracing::error!("{error}"),
         }
     }
 
-    fn try_stop(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Answer> {
+    /// Its task.
+    pub fn task(&self) -> &Py<PyAny> {
+        &self.task
+    }
+
+    fn try_stop(&self, event_loop: &Bound<'_, PyAny>) -> Result<Answer, LifespanError> {
         let py = event_loop.py();
         let channel = self.channel.get();
         if self.task.call_method0(py, "done")?.is_truthy(py)? {
@@ -233,15 +256,25 @@ impl Lifespan {
         if let Some(reader) = reader.filter(|_| waits) {
             reader.call_method1(py, "set_result", (event_dict(py, "lifespan.shutdown")?,))?;
         }
-        self.wait(event_loop)
+        self.wait(event_loop, "shutdown")
     }
 
     /// Runs the loop until the application has answered.
-    fn wait(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Answer> {
-        let channel = self.channel.get();
-        let answered =
-            channel.answered.lock().unwrap_or_else(PoisonError::into_inner).clone_ref(event_loop.py());
-        event_loop.call_method1("run_until_complete", (answered,))?;
+    fn wait(&self, event_loop: &Bound<'_, PyAny>, what: &'static str) -> Result<Answer, LifespanError> {
+        let (py, channel) = (event_loop.py(), self.channel.get());
+        let answered = channel.answered.lock().unwrap_or_else(PoisonError::into_inner).clone_ref(py);
+        if self.timeout > 0.0 {
+            let keywords = PyDict::new(py);
+            keywords.set_item("timeout", self.timeout)?;
+            let waiting = py.import("asyncio")?.call_method("wait", ([&answered],), Some(&keywords))?;
+            event_loop.call_method1("run_until_complete", (waiting,))?;
+            if !answered.call_method0(py, "done")?.is_truthy(py)? {
+                let place = whereabouts(self.task.bind(py))?.trim_end().to_owned();
+                return Err(LifespanError::Hangs { what, seconds: self.timeout, place });
+            }
+        } else {
+            event_loop.call_method1("run_until_complete", (answered,))?;
+        }
         // A task that has ended before the future was made leaves no other answer.
         Ok(channel.desk().answer.take().unwrap_or(Answer::Ended))
     }

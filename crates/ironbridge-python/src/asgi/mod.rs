@@ -4,7 +4,7 @@
 //! waits, has the [`gateway`] make a task of it ([`starter`]), with a [`scope`] and an [`exchange`], whose `receive` and `send` move the
 //! body ([`incoming`]) in and the response ([`outgoing`]) out; a request that asks for
 //! one gets a [`websocket`]; either is a [`conversation`], in which tasks may be [`waiting`]. What events hold is read by [`values`]. A loop of another kind hears of requests by a [`bell`] ([`waiter`]). [`helm`] says who drives the reactor; [`event_loop`] puts it together;
-//! [`lifespan`] tells the application of start and stop, [`signal_handlers`] has it hear of signals.
+//! [`lifespan`] tells the application of start and stop, [`signal_handlers`] has it hear of signals. `whereabouts` tells where a task waits.
 
 pub mod awaitable;
 pub mod bell;
@@ -27,3 +27,4 @@ pub mod values;
 pub mod waiter;
 pub mod waiting;
 pub mod websocket;
+mod whereabouts;

@@ -137,6 +137,11 @@ impl WebSocket {
         }
     }
 
+    /// The request's head.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
     /// Something may have happened that `receive()` or `send()` wait for.
     ///
     /// # Errors
