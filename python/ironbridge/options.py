@@ -144,7 +144,7 @@ class Options(TypedDict, total=False):
     leaving beside their response, instead of hearing of it when they send."""
 
     cancel_on_disconnect: bool | None
-    """Cancel the task of an ASGI application when its client leaves."""
+    """Cancel the task of an ASGI application when the client leaves whose HTTP request it answers."""
 
     stall_warning: float | None
     """Seconds of a blocked event loop (ASGI) after which the log shows the Python code that blocks it. 0:

@@ -328,13 +328,45 @@ def test_lifespan_can_be_switched_off(serve_asgi: ServeAsgi) -> None:
     assert site.get("x").body == b"served"
 
 
+STARTS_THAT_FAIL = [
+    (FAILING, [], "no database today"),
+    (ANSWER + LIFESPANS["silent"], ["--lifespan=on"], "AssertionError"),
+    (ANSWER + LIFESPANS["absent"], ["--lifespan=on"], "does not support the lifespan protocol"),
+]
+
+
+@pytest.mark.parametrize(("code", "options", "words"), STARTS_THAT_FAIL)
+def test_a_start_that_fails_leaves_nothing_open_and_is_told_once(
+    serve_asgi: ServeAsgi, code: str, options: list[str], words: str
+) -> None:
+    server = serve_asgi.failing(*options, code=AT_EXIT + code)
+    assert server.wait() == 3
+    assert words in server.log()
+    assert "never retrieved" not in server.log() and "Unclosed" not in server.log()
+    assert server.output() == "closed\n"
+
+
+AT_EXIT = """
+import asyncio
+import atexit
+
+loops = set()
+make = asyncio.BaseEventLoop.__init__
+
+
+def note(loop):
+    make(loop)
+    loops.add(loop)
+
+
+asyncio.BaseEventLoop.__init__ = note
+atexit.register(lambda: print("closed" if all(loop.is_closed() for loop in loops) else "open"))
+"""
+
+
 @pytest.mark.parametrize(
     ("code", "options", "words"),
-    [
-        (FAILING, [], "no database today"),
-        (ANSWER + LIFESPANS["silent"], ["--lifespan=on"], "AssertionError"),
-        (ANSWER + LIFESPANS["absent"], ["--lifespan=on"], "does not support the lifespan protocol"),
-    ],
+    STARTS_THAT_FAIL,
 )
 def test_a_start_that_fails_ends_the_server_with_the_application_s_words(
     serve_asgi: ServeAsgi, code: str, options: list[str], words: str

@@ -453,3 +453,82 @@ def test_post_and_json(asgi_site: Site) -> None:
     connection.send(post_chunked("/echo", data[:7], data[7:]))
     assert connection.response().body == data
     assert connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
+# --- What a client's leaving comes to ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["plain", "wrapped"])
+def test_a_client_that_left_is_no_error_of_an_application_that_hears_of_it_by_sending(
+    serve_asgi: ServeAsgi, how: str
+) -> None:
+    site = serve_asgi(code=SENDING_ON)
+    connection = site.connect()
+    connection.send(get(f"/{how}"))
+    assert connection.head().status == 200
+    connection.close()
+    site.server.wait_output("ended")
+    assert site.server.stop() == 0
+    assert "ERROR" not in site.server.log() and "Traceback" not in site.server.log()
+
+
+SENDING_ON = """
+import asyncio
+
+
+class Wrapped(Exception):
+    pass
+
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200})
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await asyncio.sleep(0.01)
+    except OSError:
+        print("ended", flush=True)
+        if scope["path"] == "/wrapped":
+            raise Wrapped
+        raise
+"""
+
+
+def test_a_client_that_leaves_before_its_trailers_is_noticed(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi(code=OWING_TRAILERS)
+    connection = site.connect()
+    connection.send(get("/", ("TE", "trailers")))
+    assert connection.head().status == 200
+    connection.close()
+    site.server.wait_output("http.disconnect ClientDisconnected")
+
+
+OWING_TRAILERS = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "trailers": True})
+    await send({"type": "http.response.body", "body": b"x"})
+    event = await receive()
+    try:
+        await send({"type": "http.response.trailers", "headers": [(b"a", b"b")]})
+    except OSError as error:
+        print(event["type"], type(error).__name__, flush=True)
+"""
+
+
+def test_an_endless_answer_to_head_hears_at_once_that_nobody_wants_it(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi(code=ENDLESS)
+    assert site.fetch(request("HEAD", "/"), "HEAD").status == 200
+    site.server.wait_output("http.disconnect")
+
+
+ENDLESS = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await receive()
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"x", "more_body": True})
+    print((await receive())["type"], flush=True)
+"""

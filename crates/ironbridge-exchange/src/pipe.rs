@@ -95,6 +95,11 @@ impl Sender {
         state.receiver_gone || state.len < state.capacity
     }
 
+    /// Whether the receiver is gone.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.shared).receiver_gone
+    }
+
     /// Ready when there is room for another chunk. Any number of threads may wait at once.
     ///
     /// # Errors

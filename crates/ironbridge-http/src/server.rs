@@ -18,6 +18,7 @@ use crate::{
     config::HttpConfig,
     connection::{self, Front},
     counters::OpenConnection,
+    date,
     deadline::Deadlines,
     journal::Journal,
     listener::AsyncListener,
@@ -73,6 +74,8 @@ pub async fn serve<H: Handler>(
     drain: Drain,
 ) {
     let deadlines = Deadlines::new(config.timeouts);
+    // Another server may have stopped the clock when it ended.
+    date::tick();
     let ticker = tokio::spawn(Arc::clone(&deadlines).run());
     let handler = stack(application, &config);
     let front = Arc::new(Front { config, deadlines: Arc::clone(&deadlines), journal });

@@ -33,7 +33,7 @@ pub struct PythonOptions {
     #[arg(long, value_name = "VERSION", default_value = "2.5", value_parser = PossibleValuesParser::new(SPEC_VERSIONS))]
     pub asgi_spec_version: String,
 
-    /// Cancel the task of an ASGI application when its client leaves.
+    /// Cancel the task of an ASGI application when the client leaves whose HTTP request it answers.
     #[arg(long)]
     pub cancel_on_disconnect: bool,
 

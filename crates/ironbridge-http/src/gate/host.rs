@@ -35,6 +35,8 @@ fn is_ip_literal(literal: &[u8]) -> bool {
 /// Nothing, or a colon and a port that may be empty.
 fn is_port_suffix(suffix: &[u8]) -> bool {
     let Some((&colon, port)) = suffix.split_first() else { return true };
+    let zeros = port.iter().take_while(|&&digit| digit == b'0').count();
+    let port = &port[zeros..];
     // Equally long numbers compare like their digits.
     let fits = port.len() < 5 || (port.len() == 5 && *port <= b"65535"[..]);
     colon == b':' && fits && port.iter().all(u8::is_ascii_digit)
@@ -66,6 +68,7 @@ mod tests {
             "a%20b",
             "xn--bcher-kva.example",
             ":80",
+            "host:000080",
         ];
         for host in hosts {
             assert!(is_host(host.as_bytes()), "{host}");
@@ -81,7 +84,6 @@ mod tests {
             "host:port",
             "host:80:80",
             "host:65536",
-            "host:000080",
             "[::1",
             "::1",
             "[::1]x",

@@ -139,23 +139,24 @@ type Started = mpsc::Sender<Result<(), LifespanError>>;
 
 fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
     let _finish = Finish(helm);
-    let prepared = prepare(py, helm, setup);
-    match prepared {
-        Ok(Prepared { event_loop, waiter, lifespan, common, signals }) => {
+    let made = match Made::new(py, helm, &setup) {
+        Ok(made) => made,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    match made.prepare(py, helm, setup) {
+        Ok((lifespan, common)) => {
             let _ = ready.send(Ok(()));
-            serve(&event_loop, &common);
+            serve(&made.event_loop, &common);
             if let Some(lifespan) = lifespan {
                 common.shuts_down(lifespan.task().clone_ref(py));
-                lifespan.stop(&event_loop);
+                lifespan.stop(&made.event_loop);
             }
-            if let Err(error) = signals.get().remove_all(py) {
-                tracing::debug!(%error, "handlers of signals stay");
-            }
-            if let Err(error) = waiter.leave(&event_loop).and_then(|()| close(&event_loop)) {
-                tracing::warn!(%error, "the event loop did not close cleanly");
-            }
+            made.close(py);
         }
-        Err(error) => drop(ready.send(Err(error))),
+        Err(error) => {
+            made.close(py);
+            let _ = ready.send(Err(error));
+        }
     }
 }
 
@@ -182,35 +183,49 @@ fn serve(event_loop: &Bound<'_, PyAny>, common: &Common) {
     }
 }
 
-/// A loop that is ready for requests.
-struct Prepared<'py> {
+/// A loop that has been made, and has to be closed.
+struct Made<'py> {
     event_loop: Bound<'py, PyAny>,
     waiter: Waiter<'py>,
-    lifespan: Option<Lifespan>,
-    common: Arc<Common>,
     signals: Bound<'py, SignalHandlers>,
 }
 
-/// Makes the loop, starts the application on it, and opens the gate for requests.
-fn prepare<'py>(py: Python<'py>, helm: &Arc<Helm>, setup: Setup) -> Result<Prepared<'py>, LifespanError> {
-    let Setup { application, style, options, chores } = setup;
-    let (event_loop, waiter) = Waiter::make(py, helm, &options.r#loop)?;
-    let signals = SignalHandlers::install(&event_loop, chores)?;
-    py.import("asyncio")?.call_method1("set_event_loop", (&event_loop,))?;
-    let state = PyDict::new(py);
-    watch_stalls(py, helm, options.stall_warning)?;
-    let lifespan = Lifespan::start(
-        &event_loop,
-        &application,
-        style,
-        &state,
-        (options.lifespan, options.lifespan_timeout),
-    )?;
-    let shared = lifespan.is_some().then(|| state.unbind());
-    let scopes = ScopeMaker::new(py, &options.root_path, &options.asgi_spec_version, shared);
-    let common = Common::new(&event_loop, Arc::clone(helm), options.cancel_on_disconnect)?;
-    waiter.open(Gateway::new(py, application, style, Arc::clone(&common), scopes)?);
-    Ok(Prepared { event_loop, waiter, lifespan, common, signals })
+impl<'py> Made<'py> {
+    fn new(py: Python<'py>, helm: &Arc<Helm>, setup: &Setup) -> Result<Self, LifespanError> {
+        let (event_loop, waiter) = Waiter::make(py, helm, &setup.options.r#loop)?;
+        let signals = SignalHandlers::install(&event_loop, Arc::clone(&setup.chores))?;
+        Ok(Self { event_loop, waiter, signals })
+    }
+
+    /// Starts the application on it, and opens the gate for requests.
+    fn prepare(
+        &self,
+        py: Python<'py>,
+        helm: &Arc<Helm>,
+        setup: Setup,
+    ) -> Result<(Option<Lifespan>, Arc<Common>), LifespanError> {
+        let Setup { application, style, options, chores: _ } = setup;
+        let event_loop = &self.event_loop;
+        py.import("asyncio")?.call_method1("set_event_loop", (event_loop,))?;
+        let state = PyDict::new(py);
+        watch_stalls(py, helm, options.stall_warning)?;
+        let limits = (options.lifespan, options.lifespan_timeout);
+        let lifespan = Lifespan::start(event_loop, &application, style, &state, limits)?;
+        let shared = lifespan.is_some().then(|| state.unbind());
+        let scopes = ScopeMaker::new(py, &options.root_path, &options.asgi_spec_version, shared);
+        let common = Common::new(event_loop, Arc::clone(helm), options.cancel_on_disconnect)?;
+        self.waiter.open(Gateway::new(py, application, style, Arc::clone(&common), scopes)?);
+        Ok((lifespan, common))
+    }
+
+    fn close(&self, py: Python<'py>) {
+        if let Err(error) = self.signals.get().remove_all(py) {
+            tracing::debug!(%error, "handlers of signals stay");
+        }
+        if let Err(error) = self.waiter.leave(&self.event_loop).and_then(|()| close(&self.event_loop)) {
+            tracing::warn!(%error, "the event loop did not close cleanly");
+        }
+    }
 }
 
 /// Has the log show what the loop's thread, which is this one, is busy with when it blocks the loop for so many seconds.

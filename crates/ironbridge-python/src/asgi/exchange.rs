@@ -178,7 +178,7 @@ impl Exchange {
         };
         let client_left = self.is_disconnected();
         match failure {
-            Some(Ended::Raised(error)) if client_left && is_disconnect(py, &error) => {
+            Some(Ended::Raised(error)) if is_disconnect(py, &error, client_left) => {
                 tracing::debug!(request = %self.head, %error, "a client left while the application ran");
             }
             Some(Ended::Cancelled) if client_left => {}
@@ -272,8 +272,10 @@ impl Exchange {
         if self.is_disconnected() {
             return Err(disconnected());
         }
-        let waker = self.state().outgoing.trailers(&heading.build().lines, more).map_err(wrong)?;
+        let sent = self.state().outgoing.trailers(&heading.build().lines, more);
+        let waker = sent.map_err(wrong)?;
         self.desk.wake(waker);
+
         if more { Ok(()) } else { self.look_for_readers(event.py()) }
     }
 
@@ -306,11 +308,16 @@ impl Exchange {
         if self.is_disconnected() {
             return Err(disconnected());
         }
-        let sent = self.state().outgoing.body(body, more);
+        let sent = {
+            let mut state = self.state();
+            let sent = state.outgoing.body(body, more);
+            state.is_disconnected |= matches!(sent, Err(SendError::ClientLeft));
+            sent
+        };
         let (response, waker) = sent.map_err(wrong)?;
         if let Some(response) = response {
             self.desk.answer(response);
-            if more && self.common.cancels {
+            if self.common.cancels {
                 self.look_for_the_client(py)?;
             }
         }

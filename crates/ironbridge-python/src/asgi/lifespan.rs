@@ -127,7 +127,10 @@ impl LifespanChannel {
 
     /// Called with the task when it has ended.
     fn ended(&self, task: &Bound<'_, PyAny>) -> PyResult<()> {
-        let _ = task;
+        // What it raised is told by its answer; asyncio need not complain that nobody has asked.
+        if !task.call_method0("cancelled")?.is_truthy()? {
+            task.call_method0("exception")?;
+        }
         self.note(task.py(), Answer::Ended)
     }
 }

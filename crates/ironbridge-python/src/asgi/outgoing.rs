@@ -155,9 +155,10 @@ impl Outgoing {
     /// `http.response.trailers`: `lines` belong behind the body.
     ///
     /// # Errors
-    /// [`SendError::NoTrailers`], [`SendError::Over`].
+    /// [`SendError::NoTrailers`], [`SendError::Over`], [`SendError::ClientLeft`].
     pub fn trailers(&mut self, more_lines: &HeaderBlock, more: bool) -> Result<Option<Waker>, SendError> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Trailing { body: Some(body), .. } if body.is_closed() => Err(SendError::ClientLeft),
             Stage::Trailing { body, mut lines } => {
                 more_lines.iter().for_each(|(name, value)| lines.push(name, value));
                 if more {
@@ -219,7 +220,7 @@ impl Outgoing {
     /// Ready when the client is found gone while the body is being sent.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.stage {
-            Stage::Streaming { body, .. } => body.poll_closed(cx),
+            Stage::Streaming { body, .. } | Stage::Trailing { body: Some(body), .. } => body.poll_closed(cx),
             _ => Poll::Pending,
         }
     }
@@ -424,6 +425,19 @@ mod tests {
         assert!(outgoing.poll_closed(&mut cx).is_ready());
         assert_eq!(outgoing.body(bytes("x"), true).err(), Some(SendError::ClientLeft));
     }
+
+    #[test]
+    fn a_client_that_leaves_before_the_trailers_is_noticed() {
+        let mut outgoing = Outgoing::new(false, true);
+        outgoing.start(heading(200, None), true).unwrap();
+        let (response, _) = outgoing.body(bytes("x"), false).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outgoing.poll_closed(&mut cx).is_pending());
+        drop(response);
+        assert!(outgoing.poll_closed(&mut cx).is_ready());
+        assert_eq!(outgoing.trailers(&lines("a"), false).err(), Some(SendError::ClientLeft));
+    }
+
     fn lines(name: &str) -> HeaderBlock {
         let mut lines = HeaderBlock::default();
         lines.push(name.as_bytes(), b"1");

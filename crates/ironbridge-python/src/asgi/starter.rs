@@ -136,7 +136,11 @@ impl Starter {
             return Err(PyRuntimeError::new_err("the task did not ask for its first step"));
         };
         let context = own.as_ref().map_or(context, |own| own.bind(py));
-        context.call_method1(intern!(py, "run"), (step,))?;
+        if let Err(error) = context.call_method1(intern!(py, "run"), (step,)) {
+            // SystemExit and KeyboardInterrupt: the task has it as well, and would complain that nobody has asked.
+            task.call_method0(intern!(py, "exception")).map(drop).unwrap_or_default();
+            return Err(error);
+        }
         Ok(task)
     }
 

@@ -123,10 +123,25 @@ pub fn invalid(error: HeadingError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// Whether the error is the client's leaving, which is nobody's fault.
-pub fn is_disconnect(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PyOSError>(py)
+/// Whether the error comes of the client's leaving, which is nobody's fault: it is our own exception, whatever a framework has
+/// raised from it, or, where the client is known to have left, any `OSError`.
+pub fn is_disconnect(py: Python<'_>, error: &PyErr, client_left: bool) -> bool {
+    if client_left && error.is_instance_of::<PyOSError>(py) {
+        return true;
+    }
+    let mut next = Some(error.value(py).clone().into_any());
+    for _ in 0..LONGEST_CHAIN {
+        let Some(exception) = next else { return false };
+        if exception.is_instance_of::<ClientDisconnected>() {
+            return true;
+        }
+        let link = |name| exception.getattr(name).ok().filter(|linked| !linked.is_none());
+        next = link("__cause__").or_else(|| link("__context__"));
+    }
+    false
 }
 
+/// Exceptions that were raised one from another.
+const LONGEST_CHAIN: usize = 16;
 /// Bytes that the header lines of a response take, about.
 pub const ROOM: usize = 256;

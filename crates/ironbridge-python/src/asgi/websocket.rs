@@ -173,7 +173,7 @@ impl WebSocket {
             Some(_) => Close::FAILED,
         };
         match failure {
-            Some(Ended::Raised(error)) if client_left && is_disconnect(py, &error) => {
+            Some(Ended::Raised(error)) if is_disconnect(py, &error, client_left) => {
                 tracing::debug!(request = %self.head, %error, "a client left while the application ran");
             }
             Some(Ended::Raised(error)) => self.common.log(py, &self.head, &error),
