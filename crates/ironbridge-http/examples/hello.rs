@@ -1,9 +1,14 @@
 //! The front end alone, without Python: `cargo run -p ironbridge-http --example hello -- --bind 127.0.0.1:8000`.
+//!
+//! It greets, and sends WebSocket messages back.
 
-use std::{convert::Infallible, error::Error, sync::Arc};
+use std::{convert::Infallible, error::Error, future::poll_fn, sync::Arc};
 
 use clap::Parser;
-use ironbridge_exchange::{HeaderBlock, Request, Response, ResponseBody, ResponseHead};
+use ironbridge_exchange::{
+    HeaderBlock, Request, Response, ResponseBody, ResponseHead,
+    websocket::{Incoming, Socket},
+};
 use ironbridge_http::{
     access_log::AccessLog,
     config::HttpConfig,
@@ -36,9 +41,31 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn hello(_request: Request) -> Result<Response, Infallible> {
+async fn hello(request: Request) -> Result<Response, Infallible> {
+    if let Some(offer) = request.websocket {
+        let (socket, wire) = offer.accept();
+        tokio::spawn(echo(socket));
+        return Ok(Response { head: ResponseHead::new(101), body: ResponseBody::WebSocket(wire) });
+    }
     let mut lines = HeaderBlock::default();
     lines.push(b"Content-Type", b"text/plain");
     let head = ResponseHead { lines, ..ResponseHead::new(200) };
     Ok(Response { head, body: ResponseBody::Bytes("Hello, world!\n".into()) })
+}
+
+async fn echo(socket: Socket) {
+    let wake = |waker: Option<std::task::Waker>| waker.into_iter().for_each(std::task::Waker::wake);
+    loop {
+        let incoming = poll_fn(|cx| {
+            let (incoming, waker) = socket.poll_receive(cx);
+            wake(waker);
+            incoming
+        });
+        let Incoming::Message(message) = incoming.await else { return };
+        let Ok(waker) = socket.push(message) else { return };
+        wake(waker);
+        if poll_fn(|cx| socket.poll_room(cx)).await.is_err() {
+            return;
+        }
+    }
 }

@@ -27,8 +27,6 @@ pub mod _native {
     #[pymodule_export]
     use super::main;
     #[pymodule_export]
-    use super::new_event_loop;
-    #[pymodule_export]
     use super::serve;
 
     /// The version of this build.
@@ -38,9 +36,11 @@ pub mod _native {
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-        use pyo3::types::PyModuleMethods;
+        use pyo3::types::{PyAnyMethods, PyModuleMethods};
         let exception = module.py().get_type::<ironbridge_python::asgi::values::ClientDisconnected>();
-        module.add("ClientDisconnected", exception)
+        module.add("ClientDisconnected", exception)?;
+        // Not in __all__: it is for tests.
+        module.setattr("_new_event_loop", pyo3::wrap_pyfunction!(super::new_event_loop, module)?)
     }
 }
 

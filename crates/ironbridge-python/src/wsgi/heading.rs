@@ -9,7 +9,9 @@ pub enum HeadingError {
     #[error("status must be a string like '200 OK', not {0:?}")]
     BadStatus(String),
     /// 1xx responses are not final.
-    #[error("status {0} is not a final response; for 103 there are environ['wsgi.early_hints'] and http.response.early_hint")]
+    #[error(
+        "status {0} is not a final response; for 103 there are environ['wsgi.early_hints'] and http.response.early_hint"
+    )]
     Informational(u16),
     /// The name is not a token (RFC 9110 section 5.6.2).
     #[error("header name {0:?} holds a character that no header name may hold")]
