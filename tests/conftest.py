@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).with_name("wsgi")))
 sys.path.insert(0, str(Path(__file__).with_name("asgi")))
 
 import apps
+from frameworks import FRAMEWORKS, start
 from serving import ServerProcess
 from wsgi_site import APPS_FOLDER, NamedPipe, Site
 
@@ -160,6 +161,22 @@ def serve_asgi(tmp_path: Path) -> Iterator[ServeAsgi]:
     """Starts ASGI servers, see `ServeAsgi`."""
     with ExitStack() as stack:
         yield ServeAsgi(stack, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def serve_framework(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ServerProcess]]:
+    """Starts a framework's site: `serve_framework("quart", "--loop=uvloop")`; the same one again for the same options."""
+    running: dict[tuple[str, ...], ServerProcess] = {}
+    with ExitStack() as stack:
+
+        def serve(name: str, *options: str) -> ServerProcess:
+            if (name, *options) not in running:
+                server = start(FRAMEWORKS[name], *options, folder=tmp_path_factory.mktemp(name))
+                _enter(stack, server)
+                running[(name, *options)] = server
+            return running[(name, *options)]
+
+        yield serve
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""A Django project for ASGI, with Channels: sessions, forms, streams, a chat: `ironbridge chatter.asgi`."""
