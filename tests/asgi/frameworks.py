@@ -28,7 +28,8 @@ class Framework(NamedTuple):
         folder: Its folder in `tests/sites`.
         app: The application, as on the command line.
         lifespan: Whether it is told when the server starts and stops.
-        listens: Whether a response hears at once that its client has left (see `--asgi-spec-version`).
+        events: Path of an endless stream of events. The one at "quiet" sends one event alone, and so must hear in
+            another way that its client has left.
         threads: How many synchronous functions answer `/thread`: the endpoint, and its dependency where there are such.
         refusal: Status for a WebSocket that is refused.
         tells_codes: Whether a site learns with which code a client closed.
@@ -38,7 +39,7 @@ class Framework(NamedTuple):
     folder: str
     app: str
     lifespan: bool = True
-    listens: bool = True
+    events: str = "quiet"
     threads: int = 1
     refusal: int = 403
     tells_codes: bool = True
@@ -46,8 +47,8 @@ class Framework(NamedTuple):
 
 
 FRAMEWORKS = {
-    "fastapi": Framework("fastapi_site", "main:app", listens=False, threads=2),
-    "starlette": Framework("starlette_site", "app:app", listens=False, refusal=401),
+    "fastapi": Framework("fastapi_site", "main:app", events="events", threads=2),
+    "starlette": Framework("starlette_site", "app:app", events="events", refusal=401),
     "django": Framework("django_site", "chatter.asgi", lifespan=False, chats=("chat", "sync-chat")),
     "quart": Framework("quart_site", "app:app", refusal=401, tells_codes=False),
     "litestar": Framework("litestar_site", "app:app", threads=2),

@@ -227,7 +227,7 @@ def member(name: User) -> str:
 
 async def say(room: str, text: str) -> None:
     for websocket in list(rooms[room]):
-        with contextlib.suppress(WebSocketDisconnect):
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             await websocket.send_text(text)
 
 

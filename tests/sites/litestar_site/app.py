@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import threading
 from collections.abc import AsyncIterator
@@ -137,19 +138,6 @@ async def stream(key: str) -> Stream:
     return Stream(lines(), media_type=MediaType.TEXT)
 
 
-@get("/events/{key:str}", sync_to_thread=False)
-def ticks(key: str) -> ServerSentEvent:
-    async def sent() -> AsyncIterator[int]:
-        try:
-            for number in range(1_000_000):
-                yield number
-                await asyncio.sleep(0.01)
-        finally:
-            events.record(key, "the events end")
-
-    return ServerSentEvent(sent())
-
-
 @get("/quiet/{key:str}", sync_to_thread=False)
 def quiet(key: str) -> ServerSentEvent:
     async def sent() -> AsyncIterator[int]:
@@ -190,8 +178,13 @@ async def broken() -> None:
 async def chat(socket: WebSocket[Any, Any, Any], room: str, channels: ChannelsPlugin) -> None:
     name = socket.session["user"]
     await socket.accept()
+
+    async def pass_on(text: bytes) -> None:
+        with contextlib.suppress(OSError):
+            await socket.send_text(text.decode())
+
     async with channels.start_subscription(room) as subscriber:
-        async with subscriber.run_in_background(socket.send_text):
+        async with subscriber.run_in_background(pass_on):
             await channels.wait_published(f"{name} joined", room)
             try:
                 while (text := await socket.receive_text()) != "/quit":
@@ -216,7 +209,6 @@ app = Litestar(
         upload,
         upload_raw,
         stream,
-        ticks,
         quiet,
         later,
         gate,

@@ -189,7 +189,7 @@ class Chat(WebSocketEndpoint):
 
     async def _say(self, websocket: WebSocket, text: str, link: str = " ") -> None:
         for member in list(rooms[websocket.path_params["room"]]):
-            with contextlib.suppress(WebSocketDisconnect):
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
                 await member.send_text(websocket.session["user"] + link + text)
 
 

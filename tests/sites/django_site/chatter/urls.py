@@ -13,7 +13,6 @@ urlpatterns = [
     path("whoami", views.whoami),
     path("upload", views.Upload.as_view()),
     path("stream/<key>", views.stream),
-    path("events/<key>", views.ticks),
     path("quiet/<key>", views.quiet),
     path("later/<key>", views.later),
     path("gate/<key>", csrf_exempt(views.gate)),

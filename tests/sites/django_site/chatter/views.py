@@ -79,18 +79,6 @@ async def stream(request: HttpRequest, key: str) -> StreamingHttpResponse:
     return StreamingHttpResponse(lines(), content_type="text/plain")
 
 
-async def ticks(request: HttpRequest, key: str) -> StreamingHttpResponse:
-    async def sent() -> AsyncIterator[str]:
-        try:
-            for number in range(1_000_000):
-                yield f"data: {number}\n\n"
-                await asyncio.sleep(0.01)
-        finally:
-            events.record(key, "the events end")
-
-    return StreamingHttpResponse(sent(), content_type="text/event-stream")
-
-
 async def quiet(request: HttpRequest, key: str) -> StreamingHttpResponse:
     async def sent() -> AsyncIterator[str]:
         try:
