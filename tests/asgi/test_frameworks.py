@@ -161,7 +161,7 @@ def test_a_stream_arrives_while_it_is_made(framework_site: FrameworkSite) -> Non
 
 @every_framework
 def test_events_end_when_the_client_leaves(framework_site: FrameworkSite) -> None:
-    # Whether they may is another test's.
+    # What the log says of it is the matter of test_a_client_that_leaves_is_no_error_in_the_log.
     framework_site.may_complain = True
     _leave(framework_site, framework_site.framework.events)
 
