@@ -57,7 +57,6 @@ async def app(scope, receive, send):
 SiteOf = Callable[..., FrameworkSite]
 
 _HEARS_WHEN_SENDING = [name for name, framework in FRAMEWORKS.items() if framework.events == "events"]
-_logged = pytest.mark.xfail(strict=True, reason="what send() raises when the client has left is logged")
 every_framework = pytest.mark.parametrize("name", FRAMEWORKS)
 every_chat = pytest.mark.parametrize(
     ("name", "path"), [(name, path) for name, framework in FRAMEWORKS.items() for path in framework.chats]
@@ -171,9 +170,7 @@ def test_with_an_older_specification_events_end_even_when_none_is_to_be_sent(sit
     _leave(site_of(name, "--asgi-spec-version=2.3"), "quiet")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=_logged if name in _HEARS_WHEN_SENDING else ()) for name in FRAMEWORKS]
-)
+@every_framework
 def test_a_client_that_leaves_is_no_error_in_the_log(name: str, loop: str, tmp_path: Path) -> None:
     with start(FRAMEWORKS[name], loop, folder=tmp_path) as server:
         site = FrameworkSite(FRAMEWORKS[name], server)
@@ -292,7 +289,6 @@ def test_a_room_of_ten_hears_every_word_in_order(framework_site: FrameworkSite, 
             assert said == ["0", "1", "2", "3", "4"]
 
 
-@_logged
 @pytest.mark.parametrize(
     "ends", ["raise", "raise LookupError from error", 'raise ExceptionGroup("one", [error]) from None']
 )
@@ -309,7 +305,6 @@ def test_whatever_comes_of_a_client_that_leaves_is_no_error_in_the_log(
     assert "Traceback" not in site.server.log()
 
 
-@_logged
 def test_a_client_that_leaves_when_it_is_refused_is_no_error_in_the_log(serve_asgi: ServeAsgi, loop: str) -> None:
     site = serve_asgi(loop, "--lifespan=off", code=REFUSES)
     connection = site.connect()
