@@ -215,6 +215,53 @@ async def sent_by_path(scope: Scope, receive: Receive, send: Send) -> None:
     events.record(query["key"], (await receive())["type"])
 
 
+async def sent_by_descriptor(scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends parts of the file `path`: `parts` are bodies ("b:text") and stretches of the file ("f:offset:count", either may be empty)."""
+    query = _query(scope)
+    parts = query["parts"].split(",")
+    fd = os.open(query["path"], os.O_RDONLY)
+    await send({"type": "http.response.start", "status": 200})
+    try:
+        for number, part in enumerate(parts, 1):
+            kind, *values = part.split(":")
+            event: Event = {"type": "http.response.body", "body": values[0].encode()}
+            if kind == "f":
+                event = {"type": "http.response.zerocopysend", "file": fd}
+                event |= {name: int(value) for name, value in zip(("offset", "count"), values, strict=False) if value}
+            await send({**event, "more_body": number < len(parts)})
+        events.record(query["key"], str(os.lseek(fd, 0, os.SEEK_CUR)))
+    except OSError as error:
+        events.record(query["key"], type(error).__name__)
+        raise
+    finally:
+        os.close(fd)
+
+
+async def mistaken_descriptor(scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends what no file is."""
+    query = _query(scope)
+    reader, writer = os.pipe()
+    fd = os.open(__file__, os.O_RDONLY)
+    mistakes: dict[str, Event] = {
+        "pipe": {"file": reader},
+        "closed": {"file": 10_000},
+        "negative": {"file": -1},
+        "text": {"file": "1"},
+        "none": {},
+        "count": {"file": fd, "offset": 10, "count": 10**9},
+        "offset": {"file": fd, "offset": -1},
+    }
+    await send({"type": "http.response.start", "status": 200})
+    for name, event in mistakes.items():
+        try:
+            await send({"type": "http.response.zerocopysend", **event})
+        except Exception as error:
+            events.record(query["key"], f"{name} {type(error).__name__}")
+    for number in (reader, writer, fd):
+        os.close(number)
+    await send({"type": "http.response.body", "body": b"still there"})
+
+
 async def trailing(scope: Scope, receive: Receive, send: Send) -> None:
     """A body in `count` parts, and trailers in two events."""
     query = _query(scope)

@@ -7,6 +7,7 @@ import time
 import pytest
 from conftest import ServeAsgi
 from raw_client import get
+from ws_client import PING, PONG, Frame, WebSocket
 from wsgi_site import Site
 
 
@@ -101,6 +102,31 @@ def test_a_blocked_loop_stops_no_io(asgi_site: Site) -> None:
     assert other.response().status == 400
     assert time.monotonic() - begin < 0.5
     assert (connection.read_chunk(), connection.read_chunk()) == (b" end", b"")
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_while_the_loop_is_blocked_for_long_everything_else_goes_on(serve_asgi: ServeAsgi, loop: str) -> None:
+    site = serve_asgi(f"--loop={loop}", "--health-path=/healthz")
+    websocket = WebSocket.open(site, site.target("ws_echo"))
+    blocked = site.connect()
+    begin = time.monotonic()
+    blocked.send(get(site.target("blocking", seconds=5)))
+    assert blocked.head().status == 200
+    waiting = []
+    while time.monotonic() < begin + 4:
+        asked = time.monotonic()
+        websocket.send(PING, b"there?")
+        assert websocket.read() == Frame(PONG, b"there?")
+        assert site.fetch(get("/healthz")).status == 200
+        assert site.fetch(b"GET / HTTP/1.1\r\n\r\n").status == 400
+        waiting.append(site.connect())
+        waiting[-1].send(get("/hello"))
+        assert time.monotonic() - asked < 0.5
+        time.sleep(0.2)
+    assert [connection.response().body for connection in waiting] == [b"hello"] * len(waiting)
+    assert time.monotonic() > begin + 4.5
+    log = site.whole_log()
+    assert log.count("has been blocked") == 1 and "in blocking" in log
 
 
 def test_a_loop_that_waits_is_not_blocked(serve_asgi: ServeAsgi) -> None:

@@ -64,7 +64,7 @@ def test_what_one_request_does_to_its_scope_no_other_sees(asgi_site: Site) -> No
         before, spoiled = body_json(connection.response())
         assert before == {
             "asgi": ["spec_version", "version"],
-            "extensions": ["http.response.early_hint", "http.response.pathsend"],
+            "extensions": ["http.response.early_hint", "http.response.pathsend", "http.response.zerocopysend"],
             "state": ["from startup"],
         }
         assert not spoiled
@@ -359,6 +359,61 @@ def test_a_path_behind_a_part_of_the_body_raises(asgi_site: Site) -> None:
     response = asgi_site.get("sent_by_path", path=__file__, before="yes")
     assert (response.status, response.complete) == (200, False)
     assert "must be the only one" in asgi_site.recorded()[0]
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected", "position"),
+    [
+        (["f::"], slice(0, None), 10_000_000),
+        (["f:100:"], slice(100, None), 0),
+        (["f:100:50"], slice(100, 150), 0),
+        (["f::50", "f::"], slice(0, None), 10_000_000),
+        (["f::0"], slice(0, 0), 0),
+        (["f:9999990:", "f:0:5", "b:"], None, 0),
+    ],
+)
+def test_a_file_is_sent_by_its_descriptor(
+    asgi_site: Site, tmp_path: Path, parts: list[str], expected: slice | None, position: int
+) -> None:
+    path = tmp_path / "file"
+    content = b"0123456789" * 1_000_000
+    path.write_bytes(content)
+    response = asgi_site.get("sent_by_descriptor", path=path, parts=",".join(parts))
+    assert response.body == (b"012345678901234" if expected is None else content[expected])
+    assert (response.header("Content-Length") is not None) == (len(parts) == 1)
+    assert asgi_site.recorded(str(position)) == [str(position)]
+
+
+def test_a_file_stands_between_other_parts_of_a_body(asgi_site: Site, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 3_000_000)
+    connection = asgi_site.connect(receive_buffer=4096)
+    connection.send(
+        get(asgi_site.target("sent_by_descriptor", path=path, parts="b:head,f:0:2000000,b:between,f::,b:end"))
+    )
+    connection.receive_slowly(pause=0.01, step=50_000, times=10)
+    expected = b"head" + b"x" * 2_000_000 + b"between" + b"x" * 3_000_000 + b"end"
+    assert connection.response().body == expected
+
+
+def test_a_client_that_leaves_a_file_is_noticed(asgi_site: Site, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 100_000_000)
+    connection = asgi_site.connect()
+    connection.send(get(asgi_site.target("sent_by_descriptor", path=path, parts="f:0:,b:end")))
+    assert connection.head().status == 200
+    connection.reset()
+    asgi_site.assert_alive()
+    assert asgi_site.recorded("ClientDisconnected") == ["ClientDisconnected"]
+    assert f"sent_by_descriptor?key={asgi_site.key}" not in asgi_site.whole_log()
+
+
+def test_what_is_no_file_raises(asgi_site: Site) -> None:
+    assert asgi_site.get("mistaken_descriptor").body == b"still there"
+    assert asgi_site.recorded() == [
+        *("pipe ValueError", "closed OSError", "negative ValueError", "text TypeError", "none ValueError"),
+        *("count ValueError", "offset ValueError"),
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 3])

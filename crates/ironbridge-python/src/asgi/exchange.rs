@@ -23,6 +23,7 @@ use super::{
     gateway::Common,
     incoming::{Incoming, Part},
     outgoing::{Outgoing, SendError},
+    transfer::Transfer,
     values::{
         ROOM, bytes_of, disconnected, event_and_kind, flag, heading_of, invalid, is_disconnect, kind_of,
         push_headers,
@@ -47,6 +48,8 @@ pub struct Exchange {
 struct State {
     incoming: Incoming,
     outgoing: Outgoing,
+    /// A file that is being sent in pieces.
+    transfer: Option<Transfer>,
     is_disconnected: bool,
     /// The task was cancelled because its client had left.
     is_cancelled: bool,
@@ -81,10 +84,16 @@ impl Exchange {
     fn send<'py>(slf: &Bound<'py, Self>, event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Awaitable>> {
         let (py, this) = (slf.py(), slf.get());
         let (event, kind) = event_and_kind(event, &this.common.names)?;
+        if this.state().transfer.is_some() {
+            return Err(PyRuntimeError::new_err(format!(
+                "unexpected event {kind:?}: an 'http.response.zerocopysend' of another task is not over"
+            )));
+        }
         match kind.to_str()? {
             "http.response.start" => this.start(event)?,
             "http.response.body" => this.body(py, event)?,
             "http.response.pathsend" => this.pathsend(event)?,
+            "http.response.zerocopysend" => this.zerocopysend(event)?,
             "http.response.trailers" => this.trailers(event)?,
             "http.response.early_hint" => this.early_hint(event)?,
             other => {
@@ -95,7 +104,10 @@ impl Exchange {
             }
         }
         if this.state().outgoing.is_full() {
-            let has_room = || this.state().poll_room(&this.desk).is_ready();
+            let has_room = || {
+                let mut state = this.state();
+                state.transfer.is_none() && state.poll_room(&this.desk).is_ready()
+            };
             if let Some(future) = this.writers.wait(py, &this.common, has_room)? {
                 return Bound::new(py, Awaitable::waiting(&future, None)?);
             }
@@ -124,7 +136,13 @@ impl Exchange {
             hints: request.early_hints,
             readers: Readers::default(),
             writers: Writers::default(),
-            state: Mutex::new(State { incoming, outgoing, is_disconnected: false, is_cancelled: false }),
+            state: Mutex::new(State {
+                incoming,
+                outgoing,
+                transfer: None,
+                is_disconnected: false,
+                is_cancelled: false,
+            }),
         }
     }
 
@@ -195,7 +213,11 @@ impl Exchange {
         if is_over {
             return;
         }
-        let waker = self.state().outgoing.abort();
+        let waker = {
+            let mut state = self.state();
+            state.transfer = None;
+            state.outgoing.abort()
+        };
         self.desk.wake(waker);
         if !is_begun {
             self.desk.answer(plain::internal_error());
@@ -225,7 +247,11 @@ impl Exchange {
         let room = self.state().poll_room(&self.desk);
         match room {
             Poll::Pending => Ok(()),
-            Poll::Ready(Ok(())) => self.writers.release(py, &self.common.names, None),
+            Poll::Ready(Ok(())) => match self.go_on(py) {
+                Ok(Poll::Pending) => Ok(()),
+                Ok(Poll::Ready(())) => self.writers.release(py, &self.common.names, None),
+                Err(error) => self.writers.release(py, &self.common.names, Some(&|| error.clone_ref(py))),
+            },
             Poll::Ready(Err(_)) => self.writers.release(py, &self.common.names, Some(&disconnected)),
         }
     }
@@ -257,11 +283,53 @@ impl Exchange {
         if !facts.is_file() {
             return Err(PyValueError::new_err(format!("{} is no regular file", path.display())));
         }
-        let (response, _) = self.state().outgoing.file(file, facts.len()).map_err(wrong)?;
+        self.file(event.py(), "http.response.pathsend", file, 0, facts.len())
+    }
+
+    /// "Zero Copy Send" (ASGI extensions): the kernel sends a file that is all of the body; one that is a part of it is read and sent
+    /// in pieces.
+    fn zerocopysend(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
+        let transfer = Transfer::of(event)?;
+        if self.is_disconnected() {
+            return Err(disconnected());
+        }
+        if !transfer.more && self.state().outgoing.takes_a_file() {
+            let Transfer { file, offset, len, .. } = transfer;
+            return self.file(event.py(), "http.response.zerocopysend", file, offset, len);
+        }
+        self.state().transfer = Some(transfer);
+        self.go_on(event.py()).map(drop)
+    }
+
+    fn file(&self, py: Python<'_>, kind: &'static str, file: File, offset: u64, len: u64) -> PyResult<()> {
+        let (response, _) = self.state().outgoing.file(kind, file, offset, len).map_err(wrong)?;
         if let Some(response) = response {
             self.desk.answer(response);
         }
-        self.look_for_readers(event.py())
+        self.look_for_readers(py)
+    }
+
+    /// Sends what the client takes of a file. Ready when there is nothing more to send.
+    fn go_on(&self, py: Python<'_>) -> PyResult<Poll<()>> {
+        loop {
+            let Some(mut transfer) = self.state().transfer.take() else { return Ok(Poll::Ready(())) };
+            let (block, more) = transfer.read()?;
+            let is_over = transfer.len == 0;
+            self.send_part(py, block, more)?;
+            if is_over {
+                return Ok(Poll::Ready(()));
+            }
+            let mut state = self.state();
+            state.transfer = Some(transfer);
+            match state.poll_room(&self.desk) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    state.transfer = None;
+                    return Err(disconnected());
+                }
+            }
+        }
     }
 
     /// "HTTP Trailers" (ASGI extensions).
@@ -275,7 +343,6 @@ impl Exchange {
         let sent = self.state().outgoing.trailers(&heading.build().lines, more);
         let waker = sent.map_err(wrong)?;
         self.desk.wake(waker);
-
         if more { Ok(()) } else { self.look_for_readers(event.py()) }
     }
 
@@ -308,6 +375,10 @@ impl Exchange {
         if self.is_disconnected() {
             return Err(disconnected());
         }
+        self.send_part(py, body, more)
+    }
+
+    fn send_part(&self, py: Python<'_>, body: Bytes, more: bool) -> PyResult<()> {
         let sent = {
             let mut state = self.state();
             let sent = state.outgoing.body(body, more);

@@ -23,6 +23,7 @@ pub mod selector;
 pub mod signal_handlers;
 pub mod starter;
 mod sys;
+pub mod transfer;
 pub mod values;
 pub mod waiter;
 pub mod waiting;

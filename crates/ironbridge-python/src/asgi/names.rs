@@ -45,6 +45,7 @@ interned! {
         code = "code";
         reason = "reason";
         pathsend = "http.response.pathsend";
+        zerocopysend = "http.response.zerocopysend";
         early_hint = "http.response.early_hint";
         response_trailers = "http.response.trailers";
         done = "done";

@@ -125,11 +125,11 @@ impl Outgoing {
         }
     }
 
-    /// `http.response.pathsend`: all of the body is in a file, `len` bytes from its start.
+    /// All of the body is in a file, `len` bytes from `offset` on. `kind`: the event that says so.
     ///
     /// # Errors
     /// [`SendError`]. Before the head is out, the response can still become another one.
-    pub fn file(&mut self, file: File, len: u64) -> Result<Sent, SendError> {
+    pub fn file(&mut self, kind: &'static str, file: File, offset: u64, len: u64) -> Result<Sent, SendError> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Waiting => {
                 self.stage = Stage::Waiting;
@@ -141,10 +141,10 @@ impl Outgoing {
             Stage::Started { mut heading, .. } => {
                 heading.promise(len);
                 self.check_whole(&heading, len)?;
-                let body = ResponseBody::File { file, offset: 0, len };
+                let body = ResponseBody::File { file, offset, len };
                 Ok((Some(Response { head: heading.build(), body }), None))
             }
-            Stage::Over => Err(SendError::Over("http.response.pathsend")),
+            Stage::Over => Err(SendError::Over(kind)),
             stage => {
                 self.stage = stage;
                 Err(SendError::NotAlone)
@@ -173,6 +173,12 @@ impl Outgoing {
                 Err(SendError::NoTrailers)
             }
         }
+    }
+
+    /// Whether a file could be all of the body.
+    pub fn takes_a_file(&self) -> bool {
+        let Stage::Started { trailers, .. } = &self.stage else { return false };
+        !(*trailers && self.takes_trailers)
     }
 
     /// Whether the head is out.
@@ -471,18 +477,20 @@ mod tests {
         }
     }
 
+    const PATHSEND: &str = "http.response.pathsend";
+
     #[test]
     fn a_file_is_the_only_part_of_a_body() {
         let file = || File::open("/dev/null").unwrap();
         let mut outgoing = Outgoing::new(false, false);
-        assert_eq!(outgoing.file(file(), 7).err(), Some(SendError::NotStarted));
+        assert_eq!(outgoing.file(PATHSEND, file(), 0, 7).err(), Some(SendError::NotStarted));
         outgoing.start(heading(200, None), false).unwrap();
-        let response = outgoing.file(file(), 7).unwrap().0.unwrap();
+        let response = outgoing.file(PATHSEND, file(), 0, 7).unwrap().0.unwrap();
         assert_eq!(response.head.content_length, Some(7));
-        assert!(matches!(outgoing.file(file(), 7), Err(SendError::Over(_))));
+        assert!(matches!(outgoing.file(PATHSEND, file(), 0, 7), Err(SendError::Over(_))));
         let mut streaming = started(None);
         let _response = streaming.body(bytes("x"), true).unwrap();
-        assert_eq!(streaming.file(file(), 7).err(), Some(SendError::NotAlone));
-        assert_eq!(started(Some("8")).file(file(), 7).err(), Some(SendError::TooShort(1)));
+        assert_eq!(streaming.file(PATHSEND, file(), 0, 7).err(), Some(SendError::NotAlone));
+        assert_eq!(started(Some("8")).file(PATHSEND, file(), 0, 7).err(), Some(SendError::TooShort(1)));
     }
 }

@@ -193,6 +193,7 @@ fn extensions<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let extensions = PyDict::new(py);
     extensions.set_item(&names.pathsend, PyDict::new(py))?;
+    extensions.set_item(&names.zerocopysend, PyDict::new(py))?;
     if request.early_hints.is_some() {
         extensions.set_item(&names.early_hint, PyDict::new(py))?;
     }
