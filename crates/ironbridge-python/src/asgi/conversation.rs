@@ -50,6 +50,14 @@ impl Conversation {
         }
     }
 
+    /// The application has ended, well or not.
+    pub fn finish(&self, py: Python<'_>, failure: Option<Ended>) {
+        match self {
+            Self::Http(exchange) => exchange.get().finish(py, failure),
+            Self::WebSocket(websocket) => websocket.get().finish(py, failure),
+        }
+    }
+
     /// An event was not received: it is for whoever receives next.
     ///
     /// # Errors
@@ -64,15 +72,13 @@ impl Conversation {
 
 impl Ended {
     /// What became of a task that has ended; `None`: all is well.
-    ///
-    /// # Errors
-    /// What looking at it raises.
-    pub fn of(task: &Bound<'_, PyAny>, names: &Names) -> PyResult<Option<Self>> {
-        if task.call_method0(&names.cancelled)?.is_truthy()? {
-            return Ok(Some(Self::Cancelled));
+    pub fn of(task: &Bound<'_, PyAny>, names: &Names) -> Option<Self> {
+        match task.call_method0(&names.exception) {
+            Ok(error) if error.is_none() => None,
+            Ok(error) => Some(Self::Raised(PyErr::from_value(error))),
+            // That is how a cancelled task answers.
+            Err(_) => Some(Self::Cancelled),
         }
-        let error = task.call_method0(&names.exception)?;
-        Ok((!error.is_none()).then(|| Self::Raised(PyErr::from_value(error))))
     }
 
     /// What was raised.

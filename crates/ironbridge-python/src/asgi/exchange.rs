@@ -117,10 +117,9 @@ impl Exchange {
 
     /// Called with the task when it has ended.
     #[pyo3(signature = (task, /))]
-    fn ended(&self, task: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.finish(task.py(), Ended::of(task, &self.common.names)?);
+    fn ended(&self, task: &Bound<'_, PyAny>) {
+        self.finish(task.py(), Ended::of(task, &self.common.names));
         self.common.forget(task.py(), self.desk.id);
-        Ok(())
     }
 }
 

@@ -246,10 +246,11 @@ impl Gateway {
         task: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let names = &self.common.names;
-        let ended = object.getattr(&names.ended)?;
         if task.call_method0(&names.done)?.is_truthy()? {
-            return ended.call1((task,)).map(drop);
+            conversation.finish(task.py(), Ended::of(task, names));
+            return Ok(());
         }
+        let ended = object.getattr(&names.ended)?;
         self.common.remember(desk.id, Live { conversation, task: task.clone().unbind() });
         task.call_method1(&names.add_done_callback, (ended,)).map(drop)
     }

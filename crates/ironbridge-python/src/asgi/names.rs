@@ -50,7 +50,6 @@ interned! {
         response_trailers = "http.response.trailers";
         done = "done";
         cancel = "cancel";
-        cancelled = "cancelled";
         exception = "exception";
         set_result = "set_result";
         set_exception = "set_exception";

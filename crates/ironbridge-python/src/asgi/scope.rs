@@ -27,11 +27,9 @@ pub struct ScopeMaker {
     methods: Methods,
 }
 
-/// The facts of one connection.
-struct Ends {
-    client: Option<Py<PyTuple>>,
-    server: Option<Py<PyTuple>>,
-}
+/// What the scopes of all requests of one connection start from: a scope with every key that they have, so that a copy of it needs
+/// no room for more, and with the values that stay the same.
+struct Template(Py<PyDict>);
 
 /// The header lines of a block that has come again.
 struct RepeatedHeaders(Py<PyTuple>);
@@ -60,12 +58,18 @@ impl ScopeMaker {
         request: &Request,
         takes_trailers: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let scope = PyDict::new(py);
-        scope.set_item(&names.type_, &names.http)?;
+        let peer = &request.peer;
+        if peer.kept.get::<Template>().is_none() {
+            peer.kept.keep(Template(self.template(py, names, peer)?.unbind()));
+        }
+        let scope = match peer.kept.get::<Template>() {
+            Some(Template(template)) => template.bind(py).copy()?,
+            // Somebody else keeps something with the connection.
+            None => self.template(py, names, peer)?,
+        };
         scope.set_item(&names.method, self.methods.string(py, &request.head.method)?)?;
-        scope.set_item(&names.scheme, if request.peer.secure { &names.https } else { &names.http })?;
         scope.set_item(&names.extensions, extensions(py, names, request, takes_trailers)?)?;
-        self.put_common(&scope, names, request)?;
+        self.put_request(&scope, names, &request.head)?;
         Ok(scope)
     }
 
@@ -90,22 +94,48 @@ impl ScopeMaker {
         let extensions = PyDict::new(py);
         extensions.set_item(&names.denial, PyDict::new(py))?;
         scope.set_item(&names.extensions, extensions)?;
-        self.put_common(&scope, names, request)?;
+        self.put_connection(&scope, names, &request.peer)?;
+        self.put_request(&scope, names, &request.head)?;
         Ok(scope)
     }
 
-    fn put_common(&self, scope: &Bound<'_, PyDict>, names: &Names, request: &Request) -> PyResult<()> {
-        let (py, head) = (scope.py(), &*request.head);
+    fn template<'py>(&self, py: Python<'py>, names: &Names, peer: &Peer) -> PyResult<Bound<'py, PyDict>> {
+        let template = PyDict::new(py);
+        template.set_item(&names.type_, &names.http)?;
+        template.set_item(&names.scheme, if peer.secure { &names.https } else { &names.http })?;
+        self.put_connection(&template, names, peer)?;
+        let (target, rest) = (
+            [&names.path, &names.raw_path, &names.query_string],
+            [&names.method, &names.asgi, &names.headers, &names.extensions],
+        );
+        for name in target.into_iter().chain(rest) {
+            template.set_item(name, py.None())?;
+        }
+        if self.state.is_some() {
+            template.set_item(&names.state, py.None())?;
+        }
+        Ok(template)
+    }
+
+    /// What stays the same for all requests of a connection.
+    fn put_connection(&self, scope: &Bound<'_, PyDict>, names: &Names, peer: &Peer) -> PyResult<()> {
+        let py = scope.py();
+        scope.set_item(&names.http_version, &names.v11)?;
+        scope.set_item(&names.root_path, String::from_utf8_lossy(&self.root_path))?;
+        scope.set_item(&names.client, client(py, &peer.remote)?)?;
+        scope.set_item(&names.server, server(py, &peer.local)?)
+    }
+
+    fn put_request(&self, scope: &Bound<'_, PyDict>, names: &Names, head: &RequestHead) -> PyResult<()> {
+        let py = scope.py();
         scope.set_item(&names.asgi, self.asgi(py, names)?)?;
-        let version = match head.version {
-            Version::Http10 => &names.v10,
-            Version::Http11 => &names.v11,
-            Version::Http2 => &names.v2,
-        };
-        scope.set_item(&names.http_version, version)?;
+        match head.version {
+            Version::Http10 => scope.set_item(&names.http_version, &names.v10)?,
+            Version::Http11 => {}
+            Version::Http2 => scope.set_item(&names.http_version, &names.v2)?,
+        }
         self.put_target(scope, names, head)?;
         scope.set_item(&names.headers, self.headers(py, head)?)?;
-        self.put_ends(scope, names, &request.peer)?;
         if let Some(state) = &self.state {
             scope.set_item(&names.state, state.bind(py).copy()?)?;
         }
@@ -125,7 +155,6 @@ impl ScopeMaker {
         let (raw_path, query) = path_and_query(&head.target);
         let path = percent_decode(raw_path);
         scope.set_item(&names.query_string, PyBytes::new(py, query.unwrap_or_default()))?;
-        scope.set_item(&names.root_path, String::from_utf8_lossy(&self.root_path))?;
         if self.covers(&path) {
             scope.set_item(&names.path, String::from_utf8_lossy(&path))?;
             scope.set_item(&names.raw_path, PyBytes::new(py, raw_path))
@@ -171,16 +200,6 @@ impl ScopeMaker {
             lines.append((name, PyBytes::new(py, value)))?;
         }
         Ok(lines)
-    }
-
-    fn put_ends(&self, scope: &Bound<'_, PyDict>, names: &Names, peer: &Peer) -> PyResult<()> {
-        let py = scope.py();
-        if peer.kept.get::<Ends>().is_none() {
-            peer.kept.keep(Ends { client: client(py, &peer.remote)?, server: server(py, &peer.local)? });
-        }
-        let ends = peer.kept.get::<Ends>();
-        scope.set_item(&names.client, ends.and_then(|ends| ends.client.as_ref()))?;
-        scope.set_item(&names.server, ends.and_then(|ends| ends.server.as_ref()))
     }
 }
 
