@@ -180,11 +180,11 @@ async def chat(socket: WebSocket[Any, Any, Any], room: str, channels: ChannelsPl
     await socket.accept()
 
     async def pass_on(text: bytes) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, WebSocketDisconnect):
             await socket.send_text(text.decode())
 
     async with channels.start_subscription(room) as subscriber:
-        async with subscriber.run_in_background(pass_on):
+        async with subscriber.run_in_background(pass_on, join=False):
             await channels.wait_published(f"{name} joined", room)
             try:
                 while (text := await socket.receive_text()) != "/quit":
