@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import ServeAsgi
 from raw_client import End, chunked, get, post, post_chunked, request
+from ws_client import handshake
 from wsgi_site import Site, body_json
 
 
@@ -547,6 +548,39 @@ async def app(scope, receive, send):
         if scope["path"] == "/wrapped":
             raise Wrapped
         raise
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_below_version_2_4_sending_to_nobody_does_nothing(serve_asgi: ServeAsgi, loop: str) -> None:
+    site = serve_asgi(f"--loop={loop}", "--asgi-spec-version=2.3", code=SENDING_ALL)
+    for path, opening in (("/http", get("/http")), ("/ws", handshake("/ws"))):
+        connection = site.connect()
+        connection.send(opening)
+        connection.head()
+        connection.reset()
+        site.server.wait_output(f"{path} all sent")
+    assert site.server.stop() == 0
+    assert "ERROR" not in site.server.log()
+
+
+SENDING_ALL = """
+import asyncio
+
+
+async def app(scope, receive, send):
+    assert scope["type"] in ("http", "websocket")
+    await receive()
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200})
+        part = {"type": "http.response.body", "body": b"x" * 100_000, "more_body": True}
+    else:
+        await send({"type": "websocket.accept"})
+        part = {"type": "websocket.send", "bytes": b"x" * 100_000}
+    for _ in range(200):
+        await send(part)
+        await asyncio.sleep(0.001)
+    print(scope["path"], "all sent", flush=True)
 """
 
 

@@ -287,6 +287,29 @@ def test_a_second_sigterm_changes_nothing(project: Project) -> None:
     assert server.wait() == 0
 
 
+def test_a_second_sigterm_while_the_process_ends_changes_nothing(project: Project) -> None:
+    project.write(slow=SLOW_TO_END)
+    server = ServerProcess.start("slow:app", cwd=project.path)
+    server.signal(signal.SIGTERM)
+    server.wait_log("at exit")
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert "ended" in server.log()
+
+
+SLOW_TO_END = """
+import atexit, sys, time
+def end():
+    print("at exit", file=sys.stderr, flush=True)
+    time.sleep(0.5)
+    print("ended", file=sys.stderr, flush=True)
+atexit.register(end)
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return []
+"""
+
+
 GATED = """
 import pathlib, sys, time
 def app(environ, start_response):

@@ -169,7 +169,7 @@ fn serve(py: Python<'_>, app: Loaded, options: &Options) -> Result<(), Stop> {
     }
     tracing::info!("stopped");
     match listening {
-        Some(listening) => listening.restore(py).map_err(Stop::unexpected),
+        Some(listening) => listening.leave(py).map_err(Stop::unexpected),
         None => Ok(()),
     }
 }

@@ -103,17 +103,20 @@ impl Signals {
     /// Python refuses; the remaining handlers are then as they were.
     pub fn restore(self, py: Python<'_>) -> PyResult<()> {
         self.installed.store(false, Ordering::Release);
-        self.former.put_back(py, self.former.wakeup_fd)
+        self.former.put_back(py, self.former.wakeup_fd, None)
     }
 }
 
 impl Former {
-    fn put_back(&self, py: Python<'_>, wakeup_fd: i32) -> PyResult<()> {
+    /// `ignored`: a signal that is ignored from now on instead.
+    fn put_back(&self, py: Python<'_>, wakeup_fd: i32, ignored: Option<i32>) -> PyResult<()> {
         let signal = py.import("signal")?;
         signal.call_method1("set_wakeup_fd", (wakeup_fd,))?;
         for (number, former) in &self.handlers {
-            // None: the handler was not set from Python, and cannot be put back from Python.
-            if !former.is_none(py) {
+            if ignored == Some(*number) {
+                signal.call_method1("signal", (number, signal.getattr("SIG_IGN")?))?;
+            } else if !former.is_none(py) {
+                // None: the handler was not set from Python, and cannot be put back from Python.
                 signal.call_method1("signal", (number, former))?;
             }
         }
@@ -127,8 +130,21 @@ impl Listening {
     /// # Errors
     /// As [`Signals::restore`].
     pub fn restore(self, py: Python<'_>) -> PyResult<()> {
-        let writer = self.signals.writer.try_clone()?;
-        self.signals.restore(py)?;
+        self.end(py, None)
+    }
+
+    /// As [`Self::restore`], at the end of the process, which another SIGTERM shall not turn into a violent one.
+    ///
+    /// # Errors
+    /// As [`Signals::restore`].
+    pub fn leave(self, py: Python<'_>) -> PyResult<()> {
+        self.end(py, Some(SIGTERM))
+    }
+
+    fn end(self, py: Python<'_>, ignored: Option<i32>) -> PyResult<()> {
+        let Signals { former, installed, writer, reader: _reader } = self.signals;
+        installed.store(false, Ordering::Release);
+        former.put_back(py, former.wakeup_fd, ignored)?;
         // The reader sees the end of the stream once both ends of ours are shut.
         writer.shutdown(std::net::Shutdown::Both)?;
         py.detach(|| self.thread.join()).map_err(|_| PyRuntimeError::new_err("the signal thread died"))

@@ -213,7 +213,9 @@ impl<'py> Made<'py> {
         let lifespan = Lifespan::start(event_loop, &application, style, &state, limits)?;
         let shared = lifespan.is_some().then(|| state.unbind());
         let scopes = ScopeMaker::new(py, &options.root_path, &options.asgi_spec_version, shared);
-        let common = Common::new(event_loop, Arc::clone(helm), options.cancel_on_disconnect)?;
+        // Versions are known ones, of one form.
+        let raises = options.asgi_spec_version.as_str() >= "2.4";
+        let common = Common::new(event_loop, Arc::clone(helm), (options.cancel_on_disconnect, raises))?;
         self.waiter.open(Gateway::new(py, application, style, Arc::clone(&common), scopes)?);
         Ok((lifespan, common))
     }

@@ -89,20 +89,21 @@ impl Exchange {
                 "unexpected event {kind:?}: an 'http.response.zerocopysend' of another task is not over"
             )));
         }
-        match kind.to_str()? {
-            "http.response.start" => this.start(event)?,
-            "http.response.body" => this.body(py, event)?,
-            "http.response.pathsend" => this.pathsend(event)?,
-            "http.response.zerocopysend" => this.zerocopysend(event)?,
-            "http.response.trailers" => this.trailers(event)?,
-            "http.response.early_hint" => this.early_hint(event)?,
+        let sent = match kind.to_str()? {
+            "http.response.start" => this.start(event),
+            "http.response.body" => this.body(py, event),
+            "http.response.pathsend" => this.pathsend(event),
+            "http.response.zerocopysend" => this.zerocopysend(event),
+            "http.response.trailers" => this.trailers(event),
+            "http.response.early_hint" => this.early_hint(event),
             other => {
                 let stage = this.state().outgoing.name();
                 return Err(PyValueError::new_err(format!(
                     "unknown event {other:?} for an HTTP response that {stage}"
                 )));
             }
-        }
+        };
+        this.common.settle(py, sent)?;
         if this.state().outgoing.is_full() {
             let has_room = || {
                 let mut state = this.state();
@@ -251,7 +252,9 @@ impl Exchange {
                 Ok(Poll::Ready(())) => self.writers.release(py, &self.common.names, None),
                 Err(error) => self.writers.release(py, &self.common.names, Some(&|| error.clone_ref(py))),
             },
-            Poll::Ready(Err(_)) => self.writers.release(py, &self.common.names, Some(&disconnected)),
+            Poll::Ready(Err(_)) => {
+                self.writers.release(py, &self.common.names, self.common.told_of_disconnect())
+            }
         }
     }
 

@@ -21,6 +21,7 @@ use super::{
     names::Names,
     scope::ScopeMaker,
     starter::Starter,
+    values::{ClientDisconnected, disconnected},
     websocket::WebSocket,
     whereabouts::whereabouts,
 };
@@ -32,6 +33,8 @@ pub struct Common {
     pub names: Names,
     /// Tasks are cancelled when their client leaves.
     pub cancels: bool,
+    /// `send()` raises when the client has left (since version 2.4).
+    raises: bool,
     /// An awaitable that is complete, with None.
     pub nothing: Py<Awaitable>,
     /// `loop.create_future`
@@ -74,14 +77,19 @@ pub struct Gateway {
 }
 
 impl Common {
-    /// For one event loop. `cancels`: tasks are cancelled when their client leaves.
+    /// For one event loop. `cancels`: tasks are cancelled when their client leaves; `raises`: `send()` raises then.
     ///
     /// # Errors
     /// Python's.
-    pub fn new(event_loop: &Bound<'_, PyAny>, helm: Arc<Helm>, cancels: bool) -> PyResult<Arc<Self>> {
+    pub fn new(
+        event_loop: &Bound<'_, PyAny>,
+        helm: Arc<Helm>,
+        (cancels, raises): (bool, bool),
+    ) -> PyResult<Arc<Self>> {
         Ok(Arc::new(Self {
             names: Names::new(event_loop.py()),
             cancels,
+            raises,
             nothing: Py::new(event_loop.py(), Awaitable::nothing())?,
             create_future: event_loop.getattr("create_future")?.unbind(),
             live: Mutex::default(),
@@ -91,6 +99,22 @@ impl Common {
             running: AtomicUsize::new(0),
             shutdown: Mutex::new(None),
         }))
+    }
+
+    /// What comes of a `send()`: an application that was told of a version below 2.4 is not told that its client has left.
+    ///
+    /// # Errors
+    /// All others.
+    pub fn settle<T: Default>(&self, py: Python<'_>, sent: PyResult<T>) -> PyResult<T> {
+        match sent {
+            Err(error) if !self.raises && error.is_instance_of::<ClientDisconnected>(py) => Ok(T::default()),
+            sent => sent,
+        }
+    }
+
+    /// What a `send()` that waits raises when the client leaves.
+    pub fn told_of_disconnect(&self) -> Option<&'static dyn Fn() -> PyErr> {
+        if self.raises { Some(&disconnected) } else { None }
     }
 
     /// Whether the loop ends because it was told to.

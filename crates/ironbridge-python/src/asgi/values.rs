@@ -129,16 +129,24 @@ pub fn is_disconnect(py: Python<'_>, error: &PyErr, client_left: bool) -> bool {
     if client_left && error.is_instance_of::<PyOSError>(py) {
         return true;
     }
-    let mut next = Some(error.value(py).clone().into_any());
-    for _ in 0..LONGEST_CHAIN {
-        let Some(exception) = next else { return false };
-        if exception.is_instance_of::<ClientDisconnected>() {
-            return true;
-        }
-        let link = |name| exception.getattr(name).ok().filter(|linked| !linked.is_none());
-        next = link("__cause__").or_else(|| link("__context__"));
+    comes_of_a_disconnect(error.value(py).clone().into_any(), LONGEST_CHAIN)
+}
+
+fn comes_of_a_disconnect(exception: Bound<'_, PyAny>, depth: usize) -> bool {
+    if exception.is_instance_of::<ClientDisconnected>() {
+        return true;
     }
-    false
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    // A group does where all of it does (PEP 654).
+    if let Ok(members) =
+        exception.getattr("exceptions").and_then(|members| members.extract::<Vec<Bound<'_, PyAny>>>())
+        && !members.is_empty()
+    {
+        return members.into_iter().all(|member| comes_of_a_disconnect(member, depth));
+    }
+    let link = |name| exception.getattr(name).ok().filter(|linked| !linked.is_none());
+    let linked = link("__cause__").or_else(|| link("__context__"));
+    linked.is_some_and(|linked| comes_of_a_disconnect(linked, depth))
 }
 
 /// Exceptions that were raised one from another.

@@ -92,12 +92,12 @@ impl WebSocket {
     fn send<'py>(slf: &Bound<'py, Self>, event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Awaitable>> {
         let (py, this) = (slf.py(), slf.get());
         let (event, kind) = event_and_kind(event, &this.common.names)?;
-        let is_full = match kind.to_str()? {
-            "websocket.send" => this.message(event)?,
-            "websocket.accept" => this.accept(event).map(|()| false)?,
-            "websocket.close" => this.close(event).map(|()| false)?,
-            "websocket.http.response.start" => this.deny(event).map(|()| false)?,
-            "websocket.http.response.body" => this.denial_body(event)?,
+        let sent = match kind.to_str()? {
+            "websocket.send" => this.message(event),
+            "websocket.accept" => this.accept(event).map(|()| false),
+            "websocket.close" => this.close(event).map(|()| false),
+            "websocket.http.response.start" => this.deny(event).map(|()| false),
+            "websocket.http.response.body" => this.denial_body(event),
             other => {
                 let stage = this.state().stage.name();
                 return Err(PyValueError::new_err(format!(
@@ -105,7 +105,7 @@ impl WebSocket {
                 )));
             }
         };
-        if is_full {
+        if this.common.settle(py, sent)? {
             let has_room = || this.state().poll_room(&this.desk).is_ready();
             if let Some(future) = this.writers.wait(py, &this.common, has_room)? {
                 return Bound::new(py, Awaitable::waiting(&future, None)?);
@@ -240,7 +240,9 @@ impl WebSocket {
         match room {
             Poll::Pending => Ok(()),
             Poll::Ready(true) => self.writers.release(py, &self.common.names, None),
-            Poll::Ready(false) => self.writers.release(py, &self.common.names, Some(&disconnected)),
+            Poll::Ready(false) => {
+                self.writers.release(py, &self.common.names, self.common.told_of_disconnect())
+            }
         }
     }
 

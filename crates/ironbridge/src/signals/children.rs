@@ -17,7 +17,7 @@ pub(super) fn release(py: Python<'_>, former: &Arc<Former>, installed: &Arc<Atom
     let (former, installed) = (former.clone(), installed.clone());
     let before = move |py: Python<'_>| if installed.load(Ordering::Acquire) { block(py) } else { Ok(()) };
     let in_child = move |py: Python<'_>| match BLOCKED.with_borrow(Option::is_some) {
-        true => former.put_back(py, NO_WAKEUP_FD).and_then(|()| unblock(py)),
+        true => former.put_back(py, NO_WAKEUP_FD, None).and_then(|()| unblock(py)),
         false => Ok(()),
     };
     let hooks = PyDict::new(py);
