@@ -1,7 +1,8 @@
 """`python -m benches [COMMAND]`: without a command, the comparison.
 
 Commands:
-    compare: all servers on all rows; writes docs/benchmarks.md.
+    compare: all servers on all rows; writes docs/benchmarks.md and docs/benchmarks-asgi.md, or with --interface one of
+        them.
     goals: judges the latest comparison by the project's own numbers.
     blocked, slow, idle, soak, stream: one promise each, of Ironbridge alone.
 """
@@ -32,7 +33,7 @@ def main() -> int:
     for key, reason in prepared.missing.items():
         print(f"left out: {key}: {reason}", file=sys.stderr)
     result = compare(_settings(arguments), prepared)
-    report.write(result, page=not (arguments.rows or arguments.servers or arguments.quick))
+    report.write(result, pages=not (arguments.rows or arguments.servers or arguments.quick))
     print(report.tables(result))
     goals.judge(result)
     return 0
@@ -41,7 +42,11 @@ def main() -> int:
 def _settings(arguments: argparse.Namespace) -> Settings:
     quick = arguments.quick
     return Settings(
-        rows=tuple(row for row in ROWS if row.key in (arguments.rows or [row.key])),
+        rows=tuple(
+            row
+            for row in ROWS
+            if row.key in (arguments.rows or [row.key]) and row.interface == (arguments.interface or row.interface)
+        ),
         servers=tuple(server for server in SERVERS if server.key in (arguments.servers or [server.key])),
         rounds=arguments.rounds or (1 if quick else 3),
         warmup=0.5 if quick else 1.0,
@@ -59,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--wheel", type=Path, help="install this wheel of Ironbridge first")
     parser.add_argument("--quick", action="store_true", help="one short round, nothing counted, no page written")
     parser.add_argument("--rows", type=_names([row.key for row in ROWS]), help="only these, comma-separated")
+    parser.add_argument("--interface", choices=["wsgi", "asgi"], help="only rows of such applications, and their page")
     parser.add_argument("--servers", type=_names([server.key for server in SERVERS]), help="likewise")
     parser.add_argument("--rounds", type=int, help="default 3")
     parser.add_argument("--seconds", type=float, help="length of a measurement, default 4")

@@ -16,8 +16,11 @@ _RELATIVE = {
     "django": {"bjoern": 1.15, "granian-64": 0.75},
     "sleep": {"granian-64": 0.7},
 }
+# The same of ASGI applications, relative to Granian and to Uvicorn.
+_ASGI_RELATIVE = {"asgi-hello": 0.6, "asgi-headers": 0.6, "asgi-post": 0.6, "asgi-echo": 0.5}
 # User and kernel together.
 _INSTRUCTIONS = {"hello": 28_000, "headers": 70_000}
+_ASGI_INSTRUCTIONS = {"asgi-hello": 42_000, "asgi-headers": 85_000, "asgi-post": 60_000}
 
 
 def judge(result: Result) -> Verdicts:
@@ -37,10 +40,27 @@ def judge(result: Result) -> Verdicts:
         mine = rows.get(key, {}).get("ironbridge", {})
         verdicts.at_most(f"{key}: context switches a request", mine.get("switches"), 0.5)
         verdicts.at_most(f"{key}: p99 in medians", _spread(mine), 3)
+    _asgi(verdicts, result)
     _waiting(verdicts, rows)
     _computing(verdicts, rows.get("cpu", {}))
     _quiet(verdicts, result)
     return verdicts
+
+
+def _asgi(verdicts: Verdicts, result: Result) -> None:
+    rows = {row["key"]: row["results"] for row in result["rows"] if "ironbridge-asgi" in row["results"]}
+    for key, most in _ASGI_INSTRUCTIONS.items():
+        _instructions(verdicts, key, rows.get(key, {}).get("ironbridge-asgi", {}), most)
+        verdicts.at_most(
+            f"{key}: system calls a request", rows.get(key, {}).get("ironbridge-asgi", {}).get("calls"), 2.1
+        )
+    for key, bound in _ASGI_RELATIVE.items():
+        for rival in ("granian-asgi", "uvicorn"):
+            verdicts.at_most(f"{key}: CPU time relative to {rival}", _relative(rows.get(key, {}), rival), bound)
+    for key in ("fastapi", "ws-small", "ws-large", "ws-small-deflate", "ws-large-deflate", "ws-fan"):
+        rivals = {rival for rival in rows.get(key, {}) if not rival.startswith("ironbridge")}
+        best = max((_relative(rows[key], rival) or 0.0 for rival in rivals), default=None)
+        verdicts.at_most(f"{key}: CPU time relative to the best of all others", best, 1.0)
 
 
 def _waiting(verdicts: Verdicts, rows: Result) -> None:

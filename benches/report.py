@@ -1,4 +1,4 @@
-"""Writes a comparison down: a table for the terminal, JSON, and the page `docs/benchmarks.md` with its plot."""
+"""Writes a comparison down: a table for the terminal, JSON, and for each interface a page with its plot."""
 
 from __future__ import annotations
 
@@ -28,14 +28,19 @@ _COLUMNS = (
 )
 
 
-def write(result: Result, page: bool) -> None:
-    """Writes the JSON file and, if `page` is set, the page and its plot."""
+_PAGES = {"wsgi": ("benchmarks", "Benchmarks"), "asgi": ("benchmarks-asgi", "Benchmarks of ASGI applications")}
+"""Name and title of each interface's page."""
+
+
+def write(result: Result, pages: bool) -> None:
+    """Writes the JSON file and, if `pages` is set, the page and the plot of each interface."""
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    if page:
+    for part in _by_interface(result) if pages else []:
+        name, title = _PAGES[part["rows"][0]["interface"]]
         docs = ROOT / "docs"
-        (docs / "benchmarks.svg").write_text(plot.draw(result))
-        (docs / "benchmarks.md").write_text("\n".join(_page(result)) + "\n")
+        (docs / f"{name}.svg").write_text(plot.draw(part))
+        (docs / f"{name}.md").write_text("\n".join(_page(part, name, title)) + "\n")
 
 
 def read(path: Path | None = None) -> Result:
@@ -54,18 +59,17 @@ def tables(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _page(result: Result) -> Iterator[str]:
-    yield "# Benchmarks"
+def _page(result: Result, name: str, title: str) -> Iterator[str]:
+    yield f"# {title}"
     yield ""
     yield "Made by `make bench`, which measures anew and writes this page. Do not edit it."
     yield ""
-    yield "![CPU time per request by server](benchmarks.svg)"
+    yield f"![CPU time per request by server]({name}.svg)"
     yield ""
     yield from _method(result)
     yield "## CPU time per request, in microseconds"
     yield ""
-    for rows in _by_interface(result):
-        yield from _markdown(_overview(result, rows))
+    yield from _markdown(_overview(result))
     yield "## Row by row"
     yield ""
     for row in result["rows"]:
@@ -137,16 +141,21 @@ def _facts(result: Result) -> Iterator[str]:
     yield from _markdown(rows, "---")
 
 
-def _by_interface(result: Result) -> list[list[Result]]:
-    """The rows of WSGI applications and those of ASGI applications: different servers are asked."""
-    interfaces = list(dict.fromkeys(row["interface"] for row in result["rows"]))
-    return [[row for row in result["rows"] if row["interface"] == interface] for interface in interfaces]
+def _by_interface(result: Result) -> list[Result]:
+    """The part about WSGI applications and that about ASGI applications: different servers are asked."""
+    parts = []
+    for interface in dict.fromkeys(row["interface"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if row["interface"] == interface]
+        asked = {key for row in rows for key in (*row["results"], *row["errors"])}
+        servers = {key: server for key, server in result["servers"].items() if key in asked}
+        parts.append({**result, "rows": rows, "servers": servers})
+    return parts
 
 
-def _overview(result: Result, rows: list[Result]) -> list[list[str]]:
-    keys = [key for key in result["servers"] if any(key in row["results"] for row in rows)]
+def _overview(result: Result) -> list[list[str]]:
+    keys = [key for key in result["servers"] if any(key in row["results"] for row in result["rows"])]
     table = [["", *(_label(result, key) for key in keys)]]
-    for row in rows:
+    for row in result["rows"]:
         cells = (row["results"].get(key) for key in keys)
         table.append([row["title"], *("" if cell is None else f"{cell['cpu_us']:.1f}" for cell in cells)])
     return table

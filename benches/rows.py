@@ -151,14 +151,16 @@ ROWS = (
         without=("uwsgi",),
     ),
     *(
-        replace(row, interface="asgi")
+        replace(row, interface="asgi", without=("freastal-asgi",) if row.load.upgrade else row.without)
         for row in (
             Row("asgi-hello", "ASGI hello", _ASYNC_TARGET, Load(_one("/plaintext"))),
             Row("asgi-headers", "ASGI, 20 and 10 headers, 1 KB", _ASYNC_TARGET, Load(_one("/headers/8", *_BROWSER))),
             Row("asgi-post", "ASGI, POST 10 KB, echoed", _ASYNC_TARGET, Load(_echo("/echo"))),
             Row("asgi-megabyte", "ASGI, 1 MB response", _ASYNC_TARGET, Load(_one("/bytes/1048576"))),
             Row("asgi-stream", "ASGI, 10 KB in chunks of 1 KB", _ASYNC_TARGET, Load(_one("/stream/10"))),
+            Row("starlette", "Starlette JSON", "starlette_app:app", Load(_one("/json"))),
             Row("fastapi", "FastAPI JSON with a model", "fastapi_app:app", Load((Request("all", _item()),))),
+            Row("asgi-echo", "ASGI, 10 KB echoed in chunks of 1 KB", _ASYNC_TARGET, Load(_echo("/echo/10"))),
             Row("sse", "100 server-sent events, 200 clients", _ASYNC_TARGET, _EVENTS, heavy=True),
             Row("ws-small", "WebSocket, 20 bytes echoed", _ASYNC_TARGET, _websocket("/ws", _frame(_SMALL))),
             Row("ws-large", "WebSocket, 16 KB echoed", _ASYNC_TARGET, _websocket("/ws", _frame(_LARGE))),

@@ -150,4 +150,5 @@ SERVERS = (
     Server("gunicorn-asgi", "Gunicorn asgi", "gunicorn", 1, _gunicorn_asgi, "its own asgi worker", "asgi"),
     Server("hypercorn", "Hypercorn", "hypercorn", 1, _hypercorn, "uvloop", "asgi"),
     Server("daphne", "Daphne", "daphne", 1, _daphne, "", "asgi"),
+    Server("freastal-asgi", "Freastal", "freastal", 1, _launch("freastal-asgi"), "", "asgi"),
 )

@@ -12,7 +12,7 @@ def main() -> None:
     server, target, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
     module, _, attribute = target.partition(":")
     app: Any = getattr(importlib.import_module(module), attribute)
-    engine: Any = importlib.import_module(server)
+    engine: Any = importlib.import_module(server.removesuffix("-asgi"))
     match server:
         case "bjoern":
             engine.run(app, "127.0.0.1", port)
@@ -21,6 +21,8 @@ def main() -> None:
             engine.run(app, host="127.0.0.1", port=port, loglevel=2)
         case "freastal":
             engine.serve(app, host="127.0.0.1", port=port)
+        case "freastal-asgi":
+            engine.serve_asgi(app, host="127.0.0.1", port=port)
         case _:
             sys.exit(f"unknown server {server}")
 

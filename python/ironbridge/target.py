@@ -68,9 +68,9 @@ def wsgi(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 async def asgi(scope: Event, receive: Receive, send: Send) -> None:
     """Answers one request (ASGI 3.0), and the lifespan protocol.
 
-    Paths: those of `wsgi`. /sleep/MS awaits `asyncio.sleep`; /cpu/MS computes on the event loop; /sse/N sends N
-    server-sent events, one every 10 milliseconds (N up to 1048576). To WebSockets, /ws sends every message back, and
-    /ws/all sends it to everybody who is connected there.
+    Paths: those of `wsgi`. /echo/N sends the body back in N chunks; /sleep/MS awaits `asyncio.sleep`; /cpu/MS computes
+    on the event loop; /sse/N sends N server-sent events, one every 10 milliseconds (N up to 1048576). To WebSockets,
+    /ws sends every message back, and /ws/all sends it to everybody who is connected there.
 
     Args:
         scope: The connection.
@@ -221,12 +221,18 @@ async def _async_json(scope: Event, receive: Receive, send: Send, number: str) -
 
 
 async def _async_echo(scope: Event, receive: Receive, send: Send, number: str) -> None:
+    chunks = _whole(number, 1, _MOST_CHUNKS) if number else 0
     event = await receive()
     body = event["body"]
     while event.get("more_body"):
         event = await receive()
         body += event["body"]
     kind = dict(scope["headers"]).get(b"content-type", b"application/octet-stream")
+    if chunks:
+        size = len(body) // chunks + 1
+        pieces = (body[start : start + size] for start in range(0, len(body), size))
+        await _pieces_sent(send, [(b"content-type", kind)], pieces)
+        return
     await _answer(send, 200, body, [(b"content-type", kind), (b"content-length", b"%d" % len(body))])
 
 

@@ -261,8 +261,8 @@ impl Connection {
     }
 }
 
-/// The status that stands for a message.
-const UPGRADED: u16 = 101;
+/// The status that stands for a message: all is well.
+const UPGRADED: u16 = 200;
 
 /// How many bytes of the request are sent.
 fn until(class: &Class) -> usize {
