@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use ironbridge_exchange::{Request, RequestHead, Version, hints::EarlyHints, pipe::PipeError};
 use pyo3::{
-    Bound, Py, PyAny, PyErr, PyResult, Python,
+    Bound, Py, PyAny, PyResult, Python,
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyDict},
@@ -26,7 +26,7 @@ use super::{
     transfer::Transfer,
     values::{
         ROOM, bytes_of, disconnected, event_and_kind, flag, heading_of, invalid, is_disconnect, kind_of,
-        push_headers,
+        push_headers, wrong,
     },
     waiting::{Readers, Writers},
 };
@@ -66,17 +66,8 @@ impl Exchange {
     /// ``await receive()``: the next event.
     fn receive<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Awaitable>> {
         let (py, this) = (slf.py(), slf.get());
-        let giver = Some(Conversation::Http(slf.clone().unbind()));
-        if let Some(event) = this.readers.take_returned() {
-            return Bound::new(py, Awaitable::ready(event, giver));
-        }
-        match this.next_event(py)? {
-            Poll::Ready(event) => Bound::new(py, Awaitable::ready(event, giver)),
-            Poll::Pending => {
-                let future = this.readers.wait(py, &this.common)?;
-                Bound::new(py, Awaitable::waiting(&future, giver)?)
-            }
-        }
+        let giver = Conversation::Http(slf.clone().unbind());
+        this.readers.receive(py, &this.common, giver, || this.next_event(py))
     }
 
     /// ``await send(event)``: one step of the response.
@@ -454,13 +445,6 @@ impl Event {
             Self::Disconnect => dict.set_item(&names.type_, &names.http_disconnect)?,
         }
         Ok(dict.into_any().unbind())
-    }
-}
-
-fn wrong(error: SendError) -> PyErr {
-    match error {
-        SendError::ClientLeft => disconnected(),
-        error => PyRuntimeError::new_err(error.to_string()),
     }
 }
 

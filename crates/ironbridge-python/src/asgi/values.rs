@@ -4,12 +4,12 @@ use bytes::Bytes;
 use pyo3::{
     Bound, PyAny, PyErr, PyResult, Python,
     buffer::PyBuffer,
-    exceptions::{PyOSError, PyTypeError, PyValueError},
+    exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyDict, PyString, PyTuple},
 };
 
-use super::names::Names;
+use super::{names::Names, outgoing::SendError};
 use crate::wsgi::{
     heading::{Heading, HeadingError},
     outlet::copy_bytes,
@@ -22,6 +22,14 @@ pyo3::create_exception!(
     "The client left before its response was complete, or has closed its WebSocket; raised by ``await send(...)`` \
      (ASGI HTTP & WebSocket, spec version 2.4)."
 );
+
+/// An event that cannot be sent now.
+pub fn wrong(error: SendError) -> PyErr {
+    match error {
+        SendError::ClientLeft => disconnected(),
+        error => PyRuntimeError::new_err(error.to_string()),
+    }
+}
 
 /// Nobody is there any more.
 pub fn disconnected() -> PyErr {

@@ -8,7 +8,7 @@ use std::{
 
 use pyo3::{Bound, Py, PyAny, PyErr, PyResult, Python, prelude::*};
 
-use super::{gateway::Common, names::Names};
+use super::{awaitable::Awaitable, conversation::Conversation, gateway::Common, names::Names};
 
 /// Tasks that wait in `receive()`: each for one event, oldest first.
 #[derive(Debug, Default)]
@@ -29,8 +29,30 @@ impl Readers {
         self.inner().futures.is_empty()
     }
 
-    /// An event that somebody has given back.
-    pub fn take_returned(&self) -> Option<Py<PyAny>> {
+    /// What `receive()` returns: complete, with an event given back or one of `next`, or to be completed by [`Self::serve`]. What
+    /// nobody receives of it goes back to `giver`.
+    ///
+    /// # Errors
+    /// Those of `next`; `MemoryError`.
+    pub fn receive<'py>(
+        &self,
+        py: Python<'py>,
+        common: &Common,
+        giver: Conversation,
+        next: impl FnOnce() -> PyResult<Poll<Py<PyAny>>>,
+    ) -> PyResult<Bound<'py, Awaitable>> {
+        let event = match self.take_returned() {
+            Some(event) => Poll::Ready(event),
+            None => next()?,
+        };
+        let awaitable = match event {
+            Poll::Ready(event) => Awaitable::ready(event, Some(giver)),
+            Poll::Pending => Awaitable::waiting(&self.wait(py, common)?, Some(giver))?,
+        };
+        Bound::new(py, awaitable)
+    }
+
+    fn take_returned(&self) -> Option<Py<PyAny>> {
         self.inner().returned.pop_front()
     }
 
@@ -40,10 +62,7 @@ impl Readers {
     }
 
     /// A future for the next event that is there for it.
-    ///
-    /// # Errors
-    /// Python's.
-    pub fn wait<'py>(&self, py: Python<'py>, common: &Common) -> PyResult<Bound<'py, PyAny>> {
+    fn wait<'py>(&self, py: Python<'py>, common: &Common) -> PyResult<Bound<'py, PyAny>> {
         let future = common.create_future.bind(py).call0()?;
         // Those that were cancelled wait for nothing any more.
         let waiting = std::mem::take(&mut self.inner().futures);

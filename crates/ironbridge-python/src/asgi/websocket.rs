@@ -22,9 +22,10 @@ use super::{
     conversation::{Conversation, Ended},
     desk::Desk,
     gateway::Common,
-    outgoing::{Outgoing, SendError},
+    outgoing::Outgoing,
     values::{
         ROOM, bytes_of, disconnected, event_and_kind, flag, heading_of, is_disconnect, kind_of, push_headers,
+        wrong,
     },
     waiting::{Readers, Writers},
 };
@@ -74,17 +75,8 @@ impl WebSocket {
     /// ``await receive()``: the next event.
     fn receive<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Awaitable>> {
         let (py, this) = (slf.py(), slf.get());
-        let giver = Some(Conversation::WebSocket(slf.clone().unbind()));
-        if let Some(event) = this.readers.take_returned() {
-            return Bound::new(py, Awaitable::ready(event, giver));
-        }
-        match this.next_event(py)? {
-            Poll::Ready(event) => Bound::new(py, Awaitable::ready(event, giver)),
-            Poll::Pending => {
-                let future = this.readers.wait(py, &this.common)?;
-                Bound::new(py, Awaitable::waiting(&future, giver)?)
-            }
-        }
+        let giver = Conversation::WebSocket(slf.clone().unbind());
+        this.readers.receive(py, &this.common, giver, || this.next_event(py))
     }
 
     /// ``await send(event)``: a message, or a step of the connection's life.
@@ -520,13 +512,6 @@ fn is_handshakes_own(name: &[u8]) -> bool {
     [&b"sec-websocket-protocol"[..], b"sec-websocket-accept", b"sec-websocket-extensions"]
         .iter()
         .any(|own| name.eq_ignore_ascii_case(own))
-}
-
-fn wrong(error: SendError) -> PyErr {
-    match error {
-        SendError::ClientLeft => disconnected(),
-        error => PyRuntimeError::new_err(error.to_string()),
-    }
 }
 
 /// Bytes of a close frame's reason.
