@@ -12,6 +12,7 @@ letter, and never waits longer than its timeout.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -229,6 +230,10 @@ class Connection:
             return True
         except ConnectionResetError:
             return False
+
+    def has_bytes(self) -> bool:
+        """Whether the server has sent something that has not been read. Waits for nothing."""
+        return bool(self._buffer) or bool(select.select([self.socket], [], [], 0)[0])
 
     @property
     def port(self) -> int:

@@ -11,12 +11,17 @@ import contextvars
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
+import anyio
+import anyio.to_thread
 import events
+import httpx
+import sniffio
 import websocket_apps
 
 Scope = dict[str, Any]
@@ -486,6 +491,28 @@ async def over_a_socket(scope: Scope, receive: Receive, send: Send) -> None:
     answer = await reader.read()
     writer.close()
     await respond(send, answer.rpartition(b"\r\n\r\n")[2])
+
+
+async def over_libraries(scope: Scope, receive: Receive, send: Send) -> None:
+    """Asks its own server through httpx, in a task group of anyio's, under a time limit, and in a thread."""
+    host, port = scope["server"]
+    answers: list[str] = []
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        answers.append((await client.get("/hello")).text)
+
+    url = f"http://{host}:{port}"
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client, anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(ask, client)
+    timed_out = False
+    try:
+        with anyio.fail_after(0.01):
+            await anyio.sleep(10)
+    except TimeoutError:
+        timed_out = True
+    thread = await anyio.to_thread.run_sync(lambda: threading.current_thread().name)
+    await _json(send, [answers, timed_out, "AnyIO" in thread, sniffio.current_async_library()])
 
 
 async def blocking(scope: Scope, receive: Receive, send: Send) -> None:

@@ -77,6 +77,10 @@ def test_the_application_s_own_sockets_work(asgi_site: Site) -> None:
         assert asgi_site.get("over_a_socket").body == b"hello"
 
 
+def test_libraries_find_asyncio_in_its_usual_place(asgi_site: Site) -> None:
+    assert asgi_site.json("over_libraries") == [["hello"] * 5, True, True, "asyncio"]
+
+
 @pytest.mark.parametrize(("child", "status"), [("return", 0), ("exit", 7), ("later-return", 0), ("later-exit", 7)])
 def test_a_forked_child_ends_with_its_request(asgi_site: Site, child: str, status: int) -> None:
     assert asgi_site.json("forking", child=child) == status

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -509,6 +511,45 @@ def test_post_and_json(asgi_site: Site) -> None:
     connection.send(post_chunked("/echo", data[:7], data[7:]))
     assert connection.response().body == data
     assert connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
+@pytest.mark.parametrize("size", [5, 200_000])
+def test_a_client_that_waits_is_asked_to_go_on_when_the_application_receives(serve_asgi: ServeAsgi, size: int) -> None:
+    site = serve_asgi(code=EXPECTED)
+    expecting = [("Expect", "100-continue"), ("Content-Length", str(size))]
+    asked = site.connect()
+    asked.send(request("POST", "/asked", *expecting))
+    time.sleep(0.3)
+    assert asked.is_open() and not asked.has_bytes()
+    site.server.signal(signal.SIGUSR1)
+    assert asked.head().status == 100
+    asked.send(b"x" * size)
+    assert asked.response().body == str(size).encode()
+    refused = site.connect()
+    refused.send(request("POST", "/refused", *expecting))
+    response = refused.response()
+    assert (response.status, response.interim) == (403, [])
+    assert refused.wait_closed() == b""
+
+
+EXPECTED = """
+import asyncio
+import signal
+
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    status, body = 403, b""
+    if scope["path"] == "/asked":
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
+        await told.wait()
+        while (event := await receive())["more_body"]:
+            body += event["body"]
+        status, body = 200, str(len(body + event["body"])).encode()
+    await send({"type": "http.response.start", "status": status})
+    await send({"type": "http.response.body", "body": body})
+"""
 
 
 # --- What a client's leaving comes to ---------------------------------------------------------------------------------

@@ -16,6 +16,9 @@ pub struct Buffering {
     pub memory: usize,
     /// Whether all that goes beyond is collected in a temporary file before the application starts.
     pub spool: bool,
+    /// Whether a client that waits for 100 Continue with a small body is asked to go on before the application asks for it: what waits
+    /// for the body then is the connection, and not a thread of the application.
+    pub asks_early: bool,
 }
 
 /// The front end's configuration.
@@ -59,6 +62,7 @@ impl From<&HttpOptions> for HttpConfig {
             buffering: Buffering {
                 memory: bytes(options.request_buffer),
                 spool: options.request_buffering == RequestBuffering::Full,
+                asks_early: true,
             },
             signature: Signature { server: !options.no_server_header, date: !options.no_date_header },
             health_path: options.health_path.clone(),

@@ -33,7 +33,7 @@ pub async fn read_ahead(
 ) -> Result<(RequestBody, Option<Pump>), Unread> {
     let length = incoming.size_hint().exact();
     let fits = length.is_some_and(|length| length <= buffering.memory as u64);
-    if !fits && !buffering.spool && expects_continue {
+    if expects_continue && !buffering.spool && !(fits && buffering.asks_early) {
         // The client is asked to go on only when the application reads.
         return Ok(stream(incoming, lane, [], buffering, false));
     }

@@ -139,8 +139,10 @@ impl Worker {
         let engine = Python::attach(|py| Engine::new(py, callable, interface, &options.python, chores))
             .map_err(StartError::App)?;
         let mut config = HttpConfig::from(&options.http);
-        if interface == Interface::Wsgi {
-            config.websocket = None;
+        match interface {
+            Interface::Wsgi => config.websocket = None,
+            // No thread waits for a body.
+            Interface::Asgi3 | Interface::Asgi2 => config.buffering.asks_early = false,
         }
         Ok(Self {
             engine,

@@ -180,7 +180,7 @@ pub fn config() -> HttpConfig {
             body_min_rate: 10,
             write: Duration::from_secs(30),
         },
-        buffering: Buffering { memory: 100, spool: false },
+        buffering: Buffering { memory: 100, spool: false, asks_early: true },
         signature: Signature { server: true, date: true },
         health_path: None,
         max_connections: 10,
