@@ -633,11 +633,22 @@ def test_at_the_end_of_the_server_clients_are_told_and_applications_too(serve_as
     site = serve_asgi(f"--loop={loop}", code=ENDING)
     websocket = WebSocket.open(site, "/")
     other = WebSocket.open(site, "/")
+    sending = WebSocket.open(site, "/send")
+    sending.read()
     site.server.signal(signal.SIGTERM)
     assert websocket.read_close() == (1012, "the server restarts")
     websocket.send(CLOSE, close_payload(1012))
     assert websocket.wait_closed() == b""
     assert other.read_close() == (1012, "the server restarts")
+    last = 0
+    while (answer := sending.read()).opcode == BINARY:
+        assert int.from_bytes(answer.payload[:4], "big") == last + 1
+        last += 1
+    assert answer.opcode == CLOSE
+    sending.connection.close()
+    # One whose sender was waiting has gone as well, or has not.
+    sent = int(site.server.wait_output(r"sent (\d+)")[1])
+    assert last in (sent, sent - 1)
     other.connection.close()
     site.server.wait_output("disconnected with 1012.*\n.*disconnected with 1012.*\n.*shut down")
     assert site.server.wait() == 0
@@ -654,6 +665,15 @@ async def app(scope, receive, send):
         return
     await receive()
     await send({"type": "websocket.accept"})
+    if scope["path"] == "/send":
+        count = 0
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": count.to_bytes(4, "big") + bytes(20_000)})
+                count += 1
+        except OSError:
+            print("sent", count, flush=True)
+        return
     event = await receive()
     print("disconnected with", event["code"], flush=True)
 """

@@ -119,6 +119,11 @@ impl<'a, T: Transport> Driver<'a, T> {
 
     fn poll(&mut self, cx: &mut Context<'_>, is_draining: bool) -> Poll<()> {
         if is_draining && self.stage == Stage::Open {
+            // What the application has sent goes first.
+            while let (Poll::Ready(Outgoing::Message(message)), waker) = self.wire.poll_take(cx) {
+                wake(waker);
+                self.encoder.message(message);
+            }
             self.close(&Close { code: Close::RESTART, reason: "the server restarts".into() });
         }
         self.poll_timer(cx);

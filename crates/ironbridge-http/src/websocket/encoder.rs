@@ -54,6 +54,7 @@ impl Encoder {
             Message::Text(payload) => (Opcode::Text, payload),
             Message::Binary(payload) => (Opcode::Binary, payload),
         };
+        self.flatten();
         if payload.len() >= WORTH_DEFLATING && self.put_deflated(opcode, &payload) {
             return;
         }
@@ -184,7 +185,9 @@ mod tests {
         let mut encoder = Encoder::new(None);
         encoder.message(Message::Binary(vec![7; WORTH_SHARING].into()));
         assert!(!encoder.has_room());
+        encoder.message(Message::Binary(vec![8; WORTH_SHARING].into()));
+        assert_eq!((encoder.out.len(), encoder.payload[0]), (WORTH_SHARING + 8, 8));
         encoder.control(Opcode::Pong, b"x");
-        assert!(encoder.payload.is_empty() && encoder.out.ends_with(b"\x07\x8a\x01x"));
+        assert!(encoder.payload.is_empty() && encoder.out.ends_with(b"\x08\x8a\x01x"));
     }
 }
