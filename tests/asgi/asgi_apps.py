@@ -242,6 +242,31 @@ async def sent_by_descriptor(scope: Scope, receive: Receive, send: Send) -> None
         os.close(fd)
 
 
+async def gives_back(scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends the body back, of which it gives up every second pair of events at first, in all the ways there are."""
+    body, more = b"", True
+    for number in range(1000):
+        first, second = receive(), receive()
+        match number % 3:
+            case 0:
+                first.close()  # type: ignore[attr-defined]
+                second.close()  # type: ignore[attr-defined]
+            case 1:
+                del first, second
+            case 2:
+                tasks = [asyncio.ensure_future(first), asyncio.ensure_future(second)]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        event = await receive()
+        body += event["body"]
+        if not event["more_body"]:
+            more = False
+            break
+    assert not more
+    await respond(send, body)
+
+
 async def mistaken_descriptor(scope: Scope, receive: Receive, send: Send) -> None:
     """Sends what no file is."""
     query = _query(scope)

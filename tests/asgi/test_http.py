@@ -399,6 +399,21 @@ def test_a_file_stands_between_other_parts_of_a_body(asgi_site: Site, tmp_path: 
     assert connection.response().body == expected
 
 
+def test_many_stretches_of_a_file_follow_each_other(asgi_site: Site, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789" * 13_000)
+    parts = ",".join(["f:0:130000"] * 200 + ["b:end"])
+    for _ in range(5):
+        response = asgi_site.get("sent_by_descriptor", path=path, parts=parts)
+        assert response.complete and len(response.body) == 200 * 130_000 + 3
+
+
+def test_events_that_were_not_received_keep_their_order(asgi_site: Site) -> None:
+    body = b"".join(b"%09d," % number for number in range(20_000))
+    response = asgi_site.post(body, "gives_back")
+    assert response.body == body
+
+
 def test_a_client_that_leaves_a_file_is_noticed(asgi_site: Site, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 100_000_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 from conftest import ServeAsgi
@@ -50,6 +51,9 @@ async def app(scope, receive, send):
             os.kill(os.getpid(), signal.SIGUSR1)
             await came.wait()
             body = b"came"
+        case "/hang":
+            say("hanging")
+            await asyncio.sleep(3600)
         case "/block":
             say("blocking")
             time.sleep(2)
@@ -122,6 +126,18 @@ def test_a_handler_that_exits_stops_the_server_in_good_order(serve_asgi: ServeAs
     site.server.signal(signal.SIGHUP)
     assert site.server.wait() == 0
     assert "removed at shutdown: True" in site.server.output()
+
+
+def test_handlers_do_not_keep_a_server_from_ending_whose_grace_period_is_over(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi("--graceful-timeout=0.5", code=APP)
+    hanging = site.connect()
+    hanging.send(get("/hang"))
+    site.server.wait_output("hanging")
+    begin = time.monotonic()
+    assert site.server.stop() == 0
+    assert time.monotonic() - begin < 5
+    assert "removed at shutdown: True" in site.server.output()
+    assert "leaving without them" not in site.server.log()
 
 
 def test_a_wsgi_application_has_its_handlers_run_as_well(serve_asgi: ServeAsgi) -> None:

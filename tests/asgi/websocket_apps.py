@@ -97,6 +97,13 @@ async def ws_closing(scope: Scope, receive: Receive, send: Send) -> None:
     _note_end(scope, await receive())
 
 
+async def ws_closing_behind_much(scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends a large message, and closes at once."""
+    await _accept(receive, send)
+    await send({"type": "websocket.send", "bytes": bytes(8 * 1024 * 1024)})
+    await send({"type": "websocket.close", "code": 4001, "reason": "why"})
+
+
 async def ws_mistaken(scope: Scope, receive: Receive, send: Send) -> None:
     """Sends `events` in turn, and notes which errors they raise."""
     query = _query(scope)

@@ -257,6 +257,17 @@ impl Wire {
         [state.reader.take(), state.writer.take()]
     }
 
+    /// As [`Wire::closed`], unless the application has closed and that has not been taken: `None` then, and nothing is told. From now on
+    /// the application cannot send anything more.
+    pub fn end(&self, close: Close) -> Option<[Option<Waker>; 2]> {
+        let mut state = lock(&self.shared);
+        if state.close.is_some() && !state.is_over {
+            return None;
+        }
+        state.closed.get_or_insert(close);
+        Some([state.reader.take(), state.writer.take()])
+    }
+
     /// What to send next; and whom to wake because there is room. Nothing comes behind a close.
     pub fn poll_take(&self, cx: &mut Context<'_>) -> (Poll<Outgoing>, Option<Waker>) {
         let mut state = lock(&self.shared);
@@ -374,6 +385,19 @@ mod tests {
         assert_eq!(take(), Poll::Ready(Outgoing::Message(text("a"))));
         assert_eq!(take(), Poll::Ready(Outgoing::Close(Close::with_code(1000))));
         assert!(take().is_pending());
+    }
+
+    #[test]
+    fn the_end_of_the_server_comes_behind_what_was_sent_and_not_before_the_applications_own() {
+        let (socket, wire) = Offer { queue: 8 }.accept();
+        socket.push(text("a")).unwrap();
+        assert!(wire.end(Close::with_code(Close::RESTART)).is_some());
+        assert_eq!(socket.push(text("b")).err(), Some(Gone));
+        assert_eq!(wire.poll_take(&mut context()).0, Poll::Ready(Outgoing::Message(text("a"))));
+        let (socket, wire) = Offer { queue: 8 }.accept();
+        socket.close(Close::with_code(4001));
+        assert!(wire.end(Close::with_code(Close::RESTART)).is_none() && socket.closed().is_none());
+        assert_eq!(wire.poll_take(&mut context()).0, Poll::Ready(Outgoing::Close(Close::with_code(4001))));
     }
 
     #[test]

@@ -234,7 +234,12 @@ impl Worker {
             threads = engine.wait(GLANCE);
         }
         if threads > 0 {
-            threads = engine.cut(LAST_PATIENCE);
+            let deadline = Instant::now() + LAST_PATIENCE;
+            threads = engine.cut(GLANCE);
+            while threads > 0 && Instant::now() < deadline {
+                do_chores(chores);
+                threads = engine.wait(GLANCE);
+            }
         }
         if let Some(log) = &journal.access_log {
             log.flush(LAST_PATIENCE);

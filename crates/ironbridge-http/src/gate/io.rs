@@ -76,6 +76,7 @@ impl<T: Transport> GateIo<T> {
     pub fn upgrade(&mut self) -> BytesMut {
         self.deadline.stop_reading();
         self.writer.shrink();
+        self.taken = 0;
         let early = self.reader.take_input();
         self.reader.shrink();
         early
@@ -86,11 +87,15 @@ impl<T: Transport> GateIo<T> {
         &mut self.transport
     }
 
-    /// Keeps the write deadline after an [upgrade](Self::upgrade): `poll` is what sending came to.
-    pub fn watch_write(&mut self, poll: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
-        if poll.is_ready() {
+    /// Keeps the write deadline after an [upgrade](Self::upgrade): `poll` is what sending came to, and `total` what the socket has taken
+    /// since then.
+    pub fn watch_write(&mut self, poll: Poll<io::Result<()>>, total: u64) -> Poll<io::Result<()>> {
+        let has_taken = std::mem::replace(&mut self.taken, total) != total;
+        if poll.is_ready() || has_taken {
             self.deadline.stop_writing();
-        } else if self.deadline.write_is_late(|| self.transport.unsent()) {
+        }
+        // After progress it begins anew.
+        if poll.is_pending() && self.deadline.write_is_late(|| self.transport.unsent()) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         poll

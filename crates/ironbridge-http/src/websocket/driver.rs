@@ -58,8 +58,10 @@ struct Driver<'a, T: Transport> {
     failure: Option<Failure>,
     timer: Pin<Box<Sleep>>,
     timer_is_for: Wait,
-    /// What the kernel held for the client when it was pinged.
-    unsent: Option<u64>,
+    /// Bytes that the client had acknowledged when the timer began, where that can be told.
+    acknowledged: Option<u64>,
+    /// How many it has acknowledged when it has got the last ping.
+    ping_end: u64,
     /// Reading is held back, so that an answer may wait unread.
     is_held: bool,
 }
@@ -110,7 +112,8 @@ impl<'a, T: Transport> Driver<'a, T> {
             failure: None,
             timer: Box::pin(sleep(FOREVER)),
             timer_is_for: Wait::Nothing,
-            unsent: None,
+            acknowledged: None,
+            ping_end: 0,
             is_held: false,
         };
         driver.plan_ping();
@@ -120,15 +123,12 @@ impl<'a, T: Transport> Driver<'a, T> {
     fn poll(&mut self, cx: &mut Context<'_>, is_draining: bool) -> Poll<()> {
         if is_draining && self.stage == Stage::Open {
             // What the application has sent goes first.
-            while let (Poll::Ready(Outgoing::Message(message)), waker) = self.wire.poll_take(cx) {
-                wake(waker);
-                self.encoder.message(message);
-            }
-            self.close(&Close { code: Close::RESTART, reason: "the server restarts".into() });
+            self.finish(cx);
         }
-        self.poll_timer(cx);
         loop {
             let more = self.poll_read(cx);
+            // What has come counts, however late we are in looking.
+            self.poll_timer(cx);
             self.poll_write(cx);
             if self.is_held && self.may_read(cx) {
                 // What it was held back by has gone.
@@ -148,6 +148,29 @@ impl<'a, T: Transport> Driver<'a, T> {
             }
             return Poll::Pending;
         }
+    }
+
+    /// The server ends: what the application has sent goes first, and its own close if it has closed.
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        let restart = Close { code: Close::RESTART, reason: "the server restarts".into() };
+        let told = self.wire.end(restart.clone());
+        loop {
+            let (taken, waker) = self.wire.poll_take(cx);
+            wake(waker);
+            match taken {
+                Poll::Ready(Outgoing::Message(message)) => self.encoder.message(message),
+                Poll::Ready(Outgoing::Close(close)) => {
+                    self.encoder.close(&close);
+                    break;
+                }
+                Poll::Pending => {
+                    self.encoder.close(&restart);
+                    break;
+                }
+            }
+        }
+        told.into_iter().flatten().for_each(wake);
+        self.await_close();
     }
 
     /// Reads what there is, as far as the application has room. Whether there is more.
@@ -283,7 +306,7 @@ impl<'a, T: Transport> Driver<'a, T> {
                 return;
             }
             let sent = self.encoder.poll_send(self.io.transport(), cx);
-            match self.io.watch_write(sent) {
+            match self.io.watch_write(sent, self.encoder.total()) {
                 // There may be more by now.
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return,
@@ -320,8 +343,15 @@ impl<'a, T: Transport> Driver<'a, T> {
                 Wait::Ping => self.ping(),
                 Wait::Answers => self.fail(),
                 Wait::Pong => {
-                    if self.is_held || self.has_taken() {
+                    if self.is_held {
                         self.plan_ping();
+                        continue;
+                    }
+                    // The ping may lie behind much that the client still takes.
+                    let had_ping = self.acknowledged.is_none_or(|before| before >= self.ping_end);
+                    if let Some(timeout) = self.config.ping_timeout.filter(|_| !had_ping && self.has_taken())
+                    {
+                        self.set_timer(Wait::Pong, timeout);
                         continue;
                     }
                     tracing::debug!("a WebSocket's client did not answer a ping");
@@ -329,6 +359,11 @@ impl<'a, T: Transport> Driver<'a, T> {
                     self.leave();
                 }
                 Wait::Close => {
+                    if self.has_taken() {
+                        let patience = if self.stage == Stage::Lingering { LINGER } else { CLOSE_PATIENCE };
+                        self.set_timer(Wait::Close, patience);
+                        continue;
+                    }
                     self.tell(Close::with_code(Close::ABNORMAL));
                     self.stage = Stage::Over;
                     return;
@@ -354,17 +389,22 @@ impl<'a, T: Transport> Driver<'a, T> {
             return self.plan_ping();
         }
         self.encoder.control(Opcode::Ping, b"");
-        self.unsent = self.io.transport().unsent();
+        self.ping_end = self.encoder.total() + self.encoder.pending();
         match self.config.ping_timeout {
             Some(timeout) => self.set_timer(Wait::Pong, timeout),
             None => self.plan_ping(),
         }
     }
 
-    /// Whether the client has taken some of what the kernel held for it since it was pinged: the ping may lie behind much.
+    /// Bytes that the client has acknowledged.
+    fn acknowledged(&mut self) -> Option<u64> {
+        let unsent = self.io.transport().unsent()?;
+        Some(self.encoder.total().saturating_sub(unsent))
+    }
+
+    /// Whether the client has taken something since the timer began.
     fn has_taken(&mut self) -> bool {
-        let now = self.io.transport().unsent();
-        now.zip(self.unsent).is_some_and(|(now, before)| now < before)
+        self.acknowledged().zip(self.acknowledged).is_some_and(|(now, before)| now > before)
     }
 
     fn plan_ping(&mut self) {
@@ -394,6 +434,7 @@ impl<'a, T: Transport> Driver<'a, T> {
 
     fn set_timer(&mut self, wait: Wait, time: Duration) {
         self.timer_is_for = wait;
+        self.acknowledged = self.acknowledged();
         self.timer.as_mut().reset(Instant::now() + time);
     }
 

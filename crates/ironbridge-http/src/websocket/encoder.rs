@@ -26,6 +26,8 @@ pub(super) struct Encoder {
     sent: usize,
     /// A large payload behind `out`.
     payload: Bytes,
+    /// Bytes that the socket has taken.
+    total: u64,
 }
 
 impl Encoder {
@@ -36,12 +38,23 @@ impl Encoder {
             out: Vec::new(),
             sent: 0,
             payload: Bytes::new(),
+            total: 0,
         }
     }
 
     /// Whether another message should be taken.
     pub(super) fn has_room(&self) -> bool {
         self.payload.is_empty() && self.out.len() - self.sent < ENOUGH
+    }
+
+    /// Bytes that the socket has taken.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Bytes that wait for it.
+    pub(super) fn pending(&self) -> u64 {
+        (self.out.len() - self.sent + self.payload.len()) as u64
     }
 
     /// Whether the socket has everything.
@@ -116,6 +129,12 @@ impl Encoder {
             let of_out = n.min(self.out.len() - self.sent);
             self.sent += of_out;
             self.payload.advance(n - of_out);
+            self.total += n as u64;
+            if self.sent > ENOUGH {
+                // More may be put behind what is left before the socket has taken all of it, again and again.
+                self.out.drain(..self.sent);
+                self.sent = 0;
+            }
         }
         self.payload = Bytes::new();
         self.sent = 0;

@@ -17,12 +17,15 @@ pub struct Awaitable {
     state: Mutex<State>,
 }
 
+/// Who takes an event back, and at which place it belongs there.
+pub type Giver = (Conversation, u64);
+
 #[derive(Debug)]
 enum State {
     /// Complete for everybody who awaits it.
     Nothing,
     /// What the first step ends with, and who takes it back if there is none.
-    Ready(Py<PyAny>, Option<Conversation>),
+    Ready(Py<PyAny>, Option<Giver>),
     /// Goes on when an asyncio Future does.
     Waiting(Wait),
     /// Awaited to its end.
@@ -35,7 +38,7 @@ struct Wait {
     /// `future.__await__()`.
     iterator: Py<PyAny>,
     /// Who takes an event back that nobody has received.
-    giver: Option<Conversation>,
+    giver: Option<Giver>,
 }
 
 impl Awaitable {
@@ -45,7 +48,7 @@ impl Awaitable {
     }
 
     /// Complete, with an event, which goes back to `giver` if nobody awaits it.
-    pub fn ready(event: Py<PyAny>, giver: Option<Conversation>) -> Self {
+    pub fn ready(event: Py<PyAny>, giver: Option<Giver>) -> Self {
         Self { state: Mutex::new(State::Ready(event, giver)) }
     }
 
@@ -53,7 +56,7 @@ impl Awaitable {
     ///
     /// # Errors
     /// `MemoryError`.
-    pub fn waiting(future: &Bound<'_, PyAny>, giver: Option<Conversation>) -> PyResult<Self> {
+    pub fn waiting(future: &Bound<'_, PyAny>, giver: Option<Giver>) -> PyResult<Self> {
         let iterator = future.call_method0("__await__")?.unbind();
         let wait = Wait { future: future.clone().unbind(), iterator, giver };
         Ok(Self { state: Mutex::new(State::Waiting(wait)) })
@@ -65,7 +68,7 @@ impl Awaitable {
     }
 
     /// The event that the first step would end with.
-    fn take_ready(&self) -> Option<(Py<PyAny>, Option<Conversation>)> {
+    fn take_ready(&self) -> Option<(Py<PyAny>, Option<Giver>)> {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Over) {
             State::Ready(event, giver) => Some((event, giver)),
@@ -183,8 +186,8 @@ impl Drop for Awaitable {
     }
 }
 
-fn give_back(py: Python<'_>, giver: Option<&Conversation>, event: Py<PyAny>) -> PyResult<()> {
-    giver.map_or(Ok(()), |giver| giver.take_back(py, event))
+fn give_back(py: Python<'_>, giver: Option<&Giver>, event: Py<PyAny>) -> PyResult<()> {
+    giver.map_or(Ok(()), |(giver, place)| giver.take_back(py, event, *place))
 }
 
 /// The exception that `throw()` is given, which may be a class.
@@ -195,12 +198,12 @@ fn raised(exception: &Bound<'_, PyAny>) -> PyErr {
 impl Wait {
     /// The task is cancelled: an event that has come already is for whoever receives next.
     fn give_back(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(giver) = &self.giver else { return Ok(()) };
+        let Some((giver, place)) = &self.giver else { return Ok(()) };
         let future = self.future.bind(py);
         let has_come =
             future.call_method0("done")?.is_truthy()? && !future.call_method0("cancelled")?.is_truthy()?;
         if has_come {
-            return giver.take_back(py, future.call_method0("result")?.unbind());
+            return giver.take_back(py, future.call_method0("result")?.unbind(), *place);
         }
         // A wait that has not begun, or is given up: nothing may be given to it any more.
         future.call_method0("cancel").map(drop)

@@ -58,14 +58,14 @@ impl Conversation {
         }
     }
 
-    /// An event was not received: it is for whoever receives next.
+    /// An event was not received: it is for whoever receives next, at its place.
     ///
     /// # Errors
     /// What a future raises, which none does.
-    pub fn take_back(&self, py: Python<'_>, event: Py<PyAny>) -> PyResult<()> {
+    pub fn take_back(&self, py: Python<'_>, event: Py<PyAny>, place: u64) -> PyResult<()> {
         match self {
-            Self::Http(exchange) => exchange.get().take_back(py, event),
-            Self::WebSocket(websocket) => websocket.get().take_back(py, event),
+            Self::Http(exchange) => exchange.get().take_back(py, event, place),
+            Self::WebSocket(websocket) => websocket.get().take_back(py, event, place),
         }
     }
 }

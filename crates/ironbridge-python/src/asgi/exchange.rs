@@ -95,12 +95,24 @@ impl Exchange {
             }
         };
         this.common.settle(py, sent)?;
-        if this.state().outgoing.is_full() {
-            let has_room = || {
-                let mut state = this.state();
-                state.transfer.is_none() && state.poll_room(&this.desk).is_ready()
+        let waits = {
+            let state = this.state();
+            state.transfer.is_some() || state.outgoing.is_full()
+        };
+        if waits {
+            let mut failed = None;
+            // Once the future can be found: what the client takes from now on is noticed.
+            let has_room = || match this.go_on(py) {
+                Ok(Poll::Ready(())) => this.state().poll_room(&this.desk).is_ready(),
+                Ok(Poll::Pending) => false,
+                Err(error) => {
+                    failed = Some(error);
+                    true
+                }
             };
-            if let Some(future) = this.writers.wait(py, &this.common, has_room)? {
+            let future = this.writers.wait(py, &this.common, has_room)?;
+            this.common.settle(py, failed.map_or(Ok(()), Err))?;
+            if let Some(future) = future {
                 return Bound::new(py, Awaitable::waiting(&future, None)?);
             }
         }
@@ -167,12 +179,12 @@ impl Exchange {
         if has_left { self.common.cancel(py, self.desk.id) } else { Ok(()) }
     }
 
-    /// An event was not received: it is for whoever receives next.
+    /// An event was not received: it is for whoever receives next, at its place.
     ///
     /// # Errors
     /// What a future raises, which none does.
-    pub fn take_back(&self, py: Python<'_>, event: Py<PyAny>) -> PyResult<()> {
-        self.readers.give_back(event);
+    pub fn take_back(&self, py: Python<'_>, event: Py<PyAny>, place: u64) -> PyResult<()> {
+        self.readers.give_back(event, place);
         self.look_for_readers(py)
     }
 

@@ -1,7 +1,7 @@
 //! Tasks that wait in `receive()` and `send()`, and events that nobody has received.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
@@ -19,8 +19,10 @@ pub struct Readers {
 #[derive(Debug, Default)]
 struct Reading {
     futures: VecDeque<Py<PyAny>>,
-    /// Events that a cancelled task has left.
-    returned: VecDeque<Py<PyAny>>,
+    /// Events that were given back, by the place of who had received them.
+    returned: BTreeMap<u64, Py<PyAny>>,
+    /// Calls of `receive()`: each has its place, and events are handed out in their order.
+    calls: u64,
 }
 
 impl Readers {
@@ -41,24 +43,28 @@ impl Readers {
         giver: Conversation,
         next: impl FnOnce() -> PyResult<Poll<Py<PyAny>>>,
     ) -> PyResult<Bound<'py, Awaitable>> {
-        let event = match self.take_returned() {
-            Some(event) => Poll::Ready(event),
-            None => next()?,
+        let returned = self.inner().returned.pop_first();
+        let (place, event) = match returned {
+            Some((place, event)) => (place, Poll::Ready(event)),
+            None => (self.next_place(), next()?),
         };
+        let giver = Some((giver, place));
         let awaitable = match event {
-            Poll::Ready(event) => Awaitable::ready(event, Some(giver)),
-            Poll::Pending => Awaitable::waiting(&self.wait(py, common)?, Some(giver))?,
+            Poll::Ready(event) => Awaitable::ready(event, giver),
+            Poll::Pending => Awaitable::waiting(&self.wait(py, common)?, giver)?,
         };
         Bound::new(py, awaitable)
     }
 
-    fn take_returned(&self) -> Option<Py<PyAny>> {
-        self.inner().returned.pop_front()
+    fn next_place(&self) -> u64 {
+        let mut inner = self.inner();
+        inner.calls += 1;
+        inner.calls
     }
 
-    /// Gives an event back: it is the next one.
-    pub fn give_back(&self, event: Py<PyAny>) {
-        self.inner().returned.push_front(event);
+    /// Gives an event back: it is received before all that come behind it.
+    pub fn give_back(&self, event: Py<PyAny>, place: u64) {
+        self.inner().returned.insert(place, event);
     }
 
     /// A future for the next event that is there for it.
@@ -95,9 +101,9 @@ impl Readers {
                 self.inner().futures.pop_front();
                 continue;
             }
-            let returned = self.take_returned();
+            let returned = self.inner().returned.pop_first();
             let event = match returned {
-                Some(event) => event,
+                Some((_, event)) => event,
                 None => match next()? {
                     Poll::Ready(event) => event,
                     Poll::Pending => return Ok(()),

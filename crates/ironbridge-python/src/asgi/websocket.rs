@@ -143,12 +143,12 @@ impl WebSocket {
         self.look_for_writers(py)
     }
 
-    /// An event was not received: it is for whoever receives next.
+    /// An event was not received: it is for whoever receives next, at its place.
     ///
     /// # Errors
     /// What a future raises, which none does.
-    pub fn take_back(&self, py: Python<'_>, event: Py<PyAny>) -> PyResult<()> {
-        self.readers.give_back(event);
+    pub fn take_back(&self, py: Python<'_>, event: Py<PyAny>, place: u64) -> PyResult<()> {
+        self.readers.give_back(event, place);
         self.look_for_readers(py)
     }
 
