@@ -381,14 +381,16 @@ def test_an_application_that_ends_without_closing_is_closed(asgi_site: Site, how
         asgi_site.server.wait_log(f"raised for {asgi_site.key}")
 
 
-def test_a_client_that_never_answers_a_close_is_left(serve_asgi: ServeAsgi) -> None:
-    site = serve_asgi()
+@pytest.mark.parametrize("interval", [20, 0])
+def test_a_client_that_never_answers_a_close_is_left(serve_asgi: ServeAsgi, interval: int) -> None:
+    site = serve_asgi(f"--ws-ping-interval={interval}")
     websocket = _open(site, "ws_closing")
     websocket.read()
     begin = time.monotonic()
     assert websocket.read_close() == (1000, "")
-    # It goes on sending as if nothing had happened.
-    websocket.send(TEXT, b"what?")
+    if interval:
+        # It goes on sending as if nothing had happened.
+        websocket.send(TEXT, b"what?")
     assert websocket.wait_closed() == b""
     assert 5 < time.monotonic() - begin < 20
     assert site.recorded("1006") == ["1006"]

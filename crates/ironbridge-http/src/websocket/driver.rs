@@ -58,10 +58,12 @@ struct Driver<'a, T: Transport> {
     failure: Option<Failure>,
     timer: Pin<Box<Sleep>>,
     timer_is_for: Wait,
+    /// It has been set and not been asked since: it would wake nobody.
+    timer_is_new: bool,
     /// Bytes that the client had acknowledged when the timer began, where that can be told.
     acknowledged: Option<u64>,
-    /// How many it has acknowledged when it has got the last ping.
-    ping_end: u64,
+    /// How many it has acknowledged when it has got the last ping, or our close frame.
+    end: u64,
     /// Reading is held back, so that an answer may wait unread.
     is_held: bool,
 }
@@ -112,8 +114,9 @@ impl<'a, T: Transport> Driver<'a, T> {
             failure: None,
             timer: Box::pin(sleep(FOREVER)),
             timer_is_for: Wait::Nothing,
+            timer_is_new: false,
             acknowledged: None,
-            ping_end: 0,
+            end: 0,
             is_held: false,
         };
         driver.plan_ping();
@@ -130,8 +133,8 @@ impl<'a, T: Transport> Driver<'a, T> {
             // What has come counts, however late we are in looking.
             self.poll_timer(cx);
             self.poll_write(cx);
-            if self.is_held && self.may_read(cx) {
-                // What it was held back by has gone.
+            // What it was held back by may have gone.
+            if self.timer_is_new || self.is_held && self.may_read(cx) {
                 continue;
             }
             match self.stage {
@@ -337,7 +340,11 @@ impl<'a, T: Transport> Driver<'a, T> {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) {
-        while self.timer_is_for != Wait::Nothing && self.timer.as_mut().poll(cx).is_ready() {
+        loop {
+            self.timer_is_new = false;
+            if self.timer_is_for == Wait::Nothing || self.timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
             match self.timer_is_for {
                 Wait::Nothing => {}
                 Wait::Ping => self.ping(),
@@ -348,7 +355,7 @@ impl<'a, T: Transport> Driver<'a, T> {
                         continue;
                     }
                     // The ping may lie behind much that the client still takes.
-                    let had_ping = self.acknowledged.is_none_or(|before| before >= self.ping_end);
+                    let had_ping = self.acknowledged.is_none_or(|before| before >= self.end);
                     if let Some(timeout) = self.config.ping_timeout.filter(|_| !had_ping && self.has_taken())
                     {
                         self.set_timer(Wait::Pong, timeout);
@@ -359,7 +366,9 @@ impl<'a, T: Transport> Driver<'a, T> {
                     self.leave();
                 }
                 Wait::Close => {
-                    if self.has_taken() {
+                    // The close frame may lie behind much, too.
+                    let had_much = self.acknowledged.is_some_and(|before| before + MUCH < self.end);
+                    if had_much && self.has_taken() {
                         let patience = if self.stage == Stage::Lingering { LINGER } else { CLOSE_PATIENCE };
                         self.set_timer(Wait::Close, patience);
                         continue;
@@ -389,7 +398,7 @@ impl<'a, T: Transport> Driver<'a, T> {
             return self.plan_ping();
         }
         self.encoder.control(Opcode::Ping, b"");
-        self.ping_end = self.encoder.total() + self.encoder.pending();
+        self.end = self.encoder.total() + self.encoder.pending();
         match self.config.ping_timeout {
             Some(timeout) => self.set_timer(Wait::Pong, timeout),
             None => self.plan_ping(),
@@ -423,17 +432,20 @@ impl<'a, T: Transport> Driver<'a, T> {
 
     fn await_close(&mut self) {
         self.stage = Stage::Closing;
+        self.end = self.encoder.total() + self.encoder.pending();
         self.set_timer(Wait::Close, CLOSE_PATIENCE);
     }
 
     /// Nothing is expected of the client any more.
     fn leave(&mut self) {
         self.stage = Stage::Leaving;
+        self.end = self.encoder.total() + self.encoder.pending();
         self.set_timer(Wait::Close, CLOSE_PATIENCE);
     }
 
     fn set_timer(&mut self, wait: Wait, time: Duration) {
         self.timer_is_for = wait;
+        self.timer_is_new = true;
         self.acknowledged = self.acknowledged();
         self.timer.as_mut().reset(Instant::now() + time);
     }
@@ -462,6 +474,8 @@ const MOST_READS: usize = 4;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// For the client to answer our close frame, or to take it.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+/// So many bytes before a close frame may keep a slow client from getting it in time.
+const MUCH: u64 = 16 * 1024;
 /// For the client to close after us, so that our close does not become a reset that eats our last frame.
 const LINGER: Duration = Duration::from_secs(2);
 /// Longer than any server runs.
