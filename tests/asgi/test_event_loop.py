@@ -241,6 +241,27 @@ def test_a_start_that_takes_too_long_is_given_up_with_the_place_where_it_waits(
     assert places[0] == "app" and places[-3:] == ["database", "connect", "sleep"], server.log()
 
 
+STUBBORN = """
+import asyncio
+
+
+async def app(scope, receive, send):
+    await receive()
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_start_that_cannot_be_cancelled_is_given_up_as_well(serve_asgi: ServeAsgi, loop: str) -> None:
+    server = serve_asgi.failing(f"--loop={loop}", "--lifespan-timeout=0.5", code=STUBBORN)
+    assert server.wait() == 3
+    assert "the application's startup has not ended after 0.5 s" in server.log()
+
+
 def test_a_shutdown_that_takes_too_long_is_given_up_with_the_place_where_it_waits(serve_asgi: ServeAsgi) -> None:
     site = serve_asgi("--lifespan-timeout=0.5", code=NEVER_DONE + "WHEN = 'shutdown'\n")
     assert site.server.stop() == 0

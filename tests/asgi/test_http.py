@@ -570,7 +570,7 @@ async def app(scope, receive, send):
 # --- What a client's leaving comes to ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["plain", "wrapped"])
+@pytest.mark.parametrize("how", ["plain", "named", "caused", "mistake"])
 def test_a_client_that_left_is_no_error_of_an_application_that_hears_of_it_by_sending(
     serve_asgi: ServeAsgi, how: str
 ) -> None:
@@ -581,14 +581,18 @@ def test_a_client_that_left_is_no_error_of_an_application_that_hears_of_it_by_se
     connection.close()
     site.server.wait_output("ended")
     assert site.server.stop() == 0
-    assert "ERROR" not in site.server.log() and "Traceback" not in site.server.log()
+    log = site.server.log()
+    if how == "mistake":
+        assert "ERROR" in log and "KeyError: 'a mistake'" in log
+    else:
+        assert "ERROR" not in log and "Traceback" not in log
 
 
 SENDING_ON = """
 import asyncio
 
 
-class Wrapped(Exception):
+class NamedDisconnect(Exception):
     pass
 
 
@@ -599,10 +603,14 @@ async def app(scope, receive, send):
         while True:
             await send({"type": "http.response.body", "body": b"x", "more_body": True})
             await asyncio.sleep(0.01)
-    except OSError:
+    except OSError as error:
         print("ended", flush=True)
-        if scope["path"] == "/wrapped":
-            raise Wrapped
+        if scope["path"] == "/named":
+            raise NamedDisconnect
+        if scope["path"] == "/caused":
+            raise LookupError from error
+        if scope["path"] == "/mistake":
+            raise KeyError("a mistake")
         raise
 """
 

@@ -229,6 +229,25 @@ async def ws_undecided(scope: Scope, receive: Receive, send: Send) -> None:
         events.record(_query(scope)["key"], type(error).__name__)
 
 
+async def ws_orphaned(scope: Scope, receive: Receive, send: Send) -> None:
+    """Ends while a task of its own waits in `receive()`, and another one in `send()`."""
+    key = _query(scope)["key"]
+    await _accept(receive, send)
+
+    async def listen() -> None:
+        events.record(key, (await receive())["type"])
+
+    async def talk() -> None:
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": bytes(100_000)})
+        except OSError as error:
+            events.record(key, type(error).__name__)
+
+    _orphans.update(map(asyncio.ensure_future, (listen(), talk())))
+    await asyncio.sleep(0.1)
+
+
 async def ws_scope(scope: Scope, receive: Receive, send: Send) -> None:
     """Tells its scope."""
     await _accept(receive, send)
@@ -250,5 +269,7 @@ def _note_end(scope: Scope, event: Event) -> None:
 def _query(scope: Scope) -> dict[str, str]:
     return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, encoding="latin-1"))
 
+
+_orphans: set[asyncio.Future[None]] = set()
 
 APPLICATIONS = {name: value for name, value in globals().items() if name.startswith("ws_")}

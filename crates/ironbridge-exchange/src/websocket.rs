@@ -24,7 +24,7 @@ pub enum Message {
 pub struct Close {
     /// The status code; [`Close::NO_CODE`] and [`Close::ABNORMAL`] are never on the wire.
     pub code: u16,
-    /// In words, at most 123 bytes.
+    /// In words, at most [`Close::MOST_REASON`] bytes.
     pub reason: String,
 }
 
@@ -117,6 +117,14 @@ impl Close {
     pub const FAILED: u16 = 1011;
     /// The server ends or starts anew.
     pub const RESTART: u16 = 1012;
+
+    /// Most bytes of a reason: what a control frame has room for behind the code.
+    pub const MOST_REASON: usize = 123;
+
+    /// Whether a close frame may hold this code (RFC 6455 section 7.4 and the IANA registry).
+    pub fn may_be_sent(code: u16) -> bool {
+        matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
 
     /// With a code and no reason.
     pub fn with_code(code: u16) -> Self {

@@ -102,9 +102,13 @@ impl<H: Handler> Service<hyper::Request<Incoming>> for Line<H> {
             }
         };
         let mut exchange = self.open(&arrival);
+        let mut offer = None;
         if let Some(config) = self.shared.front.config.websocket.as_ref().filter(|_| arrival.websocket) {
             match Handshake::read(&arrival.head, config.window_bits) {
-                Ok(handshake) => exchange.handshake = Some(Box::new(handshake)),
+                Ok(handshake) => {
+                    exchange.handshake = Some(Box::new(handshake));
+                    offer = Some(Offer { queue: config.queue });
+                }
                 Err(error) => {
                     tracing::debug!(peer = ?self.shared.peer.remote, %error, "a WebSocket was refused");
                     return Answering::with(ready(Ok(exchange.end(error.response(), None))));
@@ -113,8 +117,7 @@ impl<H: Handler> Service<hyper::Request<Incoming>> for Line<H> {
         }
         let incoming = request.into_body();
         if incoming.is_end_stream() {
-            let websocket = exchange.handshake.is_some();
-            let future = self.hand_on(number, arrival, RequestBody::Empty, websocket);
+            let future = self.hand_on(number, arrival, RequestBody::Empty, offer);
             return Answering::Running { future, exchange: Some(exchange) };
         }
         Answering::with(self.clone().answer_with_body(number, arrival, incoming, exchange))
@@ -137,11 +140,15 @@ impl<H: Handler> Line<H> {
         }
     }
 
-    fn hand_on(&self, number: u32, arrival: Arrival, body: RequestBody, websocket: bool) -> H::Future {
-        let Shared { front, lane, peer, handler } = &*self.shared;
+    fn hand_on(
+        &self,
+        number: u32,
+        arrival: Arrival,
+        body: RequestBody,
+        websocket: Option<Offer>,
+    ) -> H::Future {
+        let Shared { lane, peer, handler, .. } = &*self.shared;
         let early_hints = (arrival.head.version != Version::Http10).then(|| lane.hints.for_request(number));
-        let config = front.config.websocket.as_ref().filter(|_| websocket);
-        let websocket = config.map(|config| Offer { queue: config.queue });
         let request = Request { head: arrival.head, body, peer: Arc::clone(peer), early_hints, websocket };
         handler.clone().call(request)
     }
@@ -161,7 +168,7 @@ impl<H: Handler> Line<H> {
             Err(Unread::SpoolFailed) => return Ok(exchange.end(plain::response(503, &[]), None)),
             Err(Unread::ClientGone) => return Err(io::ErrorKind::ConnectionReset.into()),
         };
-        let (response, pump) = run(self.hand_on(number, arrival, body, false), pump).await;
+        let (response, pump) = run(self.hand_on(number, arrival, body, None), pump).await;
         let is_streamed = matches!(response.body, ResponseBody::Stream(_));
         // What the application has left of its request stands before the next one.
         let breaks_off = !is_streamed && pump.as_ref().is_some_and(|pump| !pump.is_all_here());
@@ -199,7 +206,6 @@ impl<H> Exchange<H> {
         let Self { line, mut entry, version, head_only, handshake } = self;
         let Response { mut head, body } = response;
         entry.begin(head.status);
-        let lane = &line.shared.lane;
         let payload = match body {
             _ if head_only || matches!(head.status, 204 | 304) => Payload::None,
             ResponseBody::Empty => Payload::Bytes(bytes::Bytes::new()),
@@ -207,12 +213,11 @@ impl<H> Exchange<H> {
             ResponseBody::File { file, offset, len } => Payload::File { file, offset, len },
             ResponseBody::WebSocket(wire) => {
                 let Some(handshake) = handshake else {
-                    entry.begin(500);
-                    let head = plain::response(500, &[]).head;
-                    let payload = Payload::None;
-                    lane.push_response(Outgoing { head, body: OutgoingBody::Whole { payload, entry } });
-                    return closing(hyper::Response::new(Nothing), version);
+                    // Nobody has asked for it.
+                    let exchange = Self { line, entry, version, head_only, handshake: None };
+                    return exchange.end(plain::response(500, &[]), pump);
                 };
+                let lane = &line.shared.lane;
                 handshake.sign(&mut head.lines);
                 lane.set_upgrade(Upgrade { wire, deflate: handshake.deflate });
                 lane.push_response(Outgoing { head, body: OutgoingBody::Upgrade(entry) });
@@ -224,7 +229,7 @@ impl<H> Exchange<H> {
                 // Only the end of the connection tells an HTTP/1.0 client where a body of unknown length ends.
                 let is_last = version == Version::Http10 && head.content_length.is_none();
                 let body = OutgoingBody::Streamed(Source { receiver, meanwhile, entry });
-                lane.push_response(Outgoing { head, body });
+                line.shared.lane.push_response(Outgoing { head, body });
                 let response = hyper::Response::new(Nothing);
                 return if is_last { closing(response, version) } else { response };
             }
@@ -232,7 +237,7 @@ impl<H> Exchange<H> {
         if head.content_length.is_none() {
             head.content_length = payload.len();
         }
-        lane.push_response(Outgoing { head, body: OutgoingBody::Whole { payload, entry } });
+        line.shared.lane.push_response(Outgoing { head, body: OutgoingBody::Whole { payload, entry } });
         hyper::Response::new(Nothing)
     }
 }

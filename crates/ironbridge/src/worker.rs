@@ -220,26 +220,23 @@ impl Worker {
                 KILL_PATIENCE
             }
         };
-        let deadline = Instant::now() + patience;
-        let mut threads = engine.stop(GLANCE);
-        while threads > 0 && Instant::now() < deadline {
-            do_chores(chores);
-            threads = engine.wait(GLANCE);
-        }
-        // Some applications work on after their response, or after their client has left.
-        while threads > 0 && controller.ending.due(graceful_timeout).is_some_and(|(left, _)| !left.is_zero())
-        {
-            // Not for longer: it may be told to end at once meanwhile.
-            do_chores(chores);
-            threads = engine.wait(GLANCE);
-        }
-        if threads > 0 {
-            let deadline = Instant::now() + LAST_PATIENCE;
-            threads = engine.cut(GLANCE);
+        let wait = |mut threads: usize, patience: Duration| {
+            let deadline = Instant::now() + patience;
             while threads > 0 && Instant::now() < deadline {
                 do_chores(chores);
                 threads = engine.wait(GLANCE);
             }
+            threads
+        };
+        let mut threads = wait(engine.stop(GLANCE), patience);
+        // Some applications work on after their response, or after their client has left.
+        while threads > 0 && controller.ending.due(graceful_timeout).is_some_and(|(left, _)| !left.is_zero())
+        {
+            // Not for longer: it may be told to end at once meanwhile.
+            threads = wait(threads, KILL_PATIENCE);
+        }
+        if threads > 0 {
+            threads = wait(engine.cut(GLANCE), LAST_PATIENCE);
         }
         if let Some(log) = &journal.access_log {
             log.flush(LAST_PATIENCE);

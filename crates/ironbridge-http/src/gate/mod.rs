@@ -18,7 +18,6 @@
 //! One rule keeps the readers honest: what they decide depends on the bytes alone and never on how the
 //! network cut them into pieces. The first offending byte decides.
 
-pub(crate) mod alarm;
 pub mod chunked;
 pub mod head;
 pub mod io;
@@ -31,6 +30,9 @@ pub mod streamed;
 pub mod transport;
 pub mod whole;
 pub mod writer;
+
+pub(crate) mod alarm;
+pub(crate) mod scratch;
 
 mod field_line;
 mod host;

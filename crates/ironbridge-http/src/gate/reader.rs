@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    cell::RefCell,
     io,
     pin::Pin,
     sync::Arc,
@@ -22,6 +21,7 @@ use super::{
     limits::HeadLimits,
     minimal::minimal_head,
     refusal::Refusal,
+    scratch,
     transport::Transport,
 };
 use crate::deadline::{ReadWait, Ticket};
@@ -343,7 +343,7 @@ impl Reader {
         if self.eof {
             return Ok(Poll::Ready(Ok(Step::End)));
         }
-        SCRATCH.with_borrow_mut(|scratch| {
+        scratch::with(|scratch| {
             let room = scratch.len().min(most);
             let mut buf = ReadBuf::new(&mut scratch[..room]);
             match self.alarm.poll(cx, |cx| Pin::new(transport).poll_read(cx, &mut buf)) {
@@ -472,8 +472,3 @@ const HEAD_METHOD: &[u8] = b"HEAD ";
 
 /// Bytes of the largest body whose length hyper takes, about; whoever allows more has set no limit.
 const MOST_BODY: u64 = i64::MAX as u64;
-
-thread_local! {
-    /// Where sockets are read into: one buffer a thread, so that an idle connection holds none.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; 64 * 1024].into_boxed_slice());
-}

@@ -1,7 +1,6 @@
 //! A WebSocket's life after its handshake: one task that reads and writes frames, sends pings, and closes.
 
 use std::{
-    cell::RefCell,
     future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll, Waker},
@@ -22,7 +21,7 @@ use super::{
     extension::Deflate,
     frame::{Failure, Opcode},
 };
-use crate::gate::{alarm::Alarm, io::GateIo, transport::Transport};
+use crate::gate::{alarm::Alarm, io::GateIo, scratch, transport::Transport};
 
 /// What hyper's connection leaves behind when it becomes a WebSocket.
 #[derive(Debug)]
@@ -196,7 +195,7 @@ impl<'a, T: Transport> Driver<'a, T> {
             if !may_read {
                 return false;
             }
-            let came = SCRATCH.with_borrow_mut(|scratch| {
+            let came = scratch::with(|scratch| {
                 let mut buf = ReadBuf::new(scratch);
                 let transport = self.io.transport();
                 let read = self.alarm.poll(cx, |cx| Pin::new(transport).poll_read(cx, &mut buf));
@@ -329,7 +328,6 @@ impl<'a, T: Transport> Driver<'a, T> {
             Poll::Ready(Ok(())) => {
                 self.stage = Stage::Lingering;
                 self.set_timer(Wait::Close, LINGER);
-                self.poll_timer(cx);
                 Poll::Ready(())
             }
             Poll::Ready(Err(_)) => {
@@ -480,8 +478,3 @@ const MUCH: u64 = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 /// Longer than any server runs.
 const FOREVER: Duration = Duration::from_secs(86_400 * 365);
-
-thread_local! {
-    /// Where sockets are read into.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; 64 * 1024].into_boxed_slice());
-}

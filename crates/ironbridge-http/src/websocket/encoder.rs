@@ -12,7 +12,7 @@ use ironbridge_exchange::websocket::{Close, Message};
 use super::{
     deflate::Deflater,
     extension::Deflate,
-    frame::{MOST_CONTROL, Opcode, may_be_sent, put_head},
+    frame::{Opcode, put_head},
 };
 use crate::gate::transport::Transport;
 
@@ -89,9 +89,9 @@ impl Encoder {
     pub(super) fn close(&mut self, close: &Close) {
         let mut payload = Vec::new();
         // Codes that say that there was none are never sent.
-        if may_be_sent(close.code) {
+        if Close::may_be_sent(close.code) {
             payload.extend_from_slice(&close.code.to_be_bytes());
-            let mut most = close.reason.len().min(usize::from(MOST_CONTROL) - payload.len());
+            let mut most = close.reason.len().min(Close::MOST_REASON);
             while !close.reason.is_char_boundary(most) {
                 most -= 1;
             }
@@ -109,7 +109,7 @@ impl Encoder {
         }
     }
 
-    /// Sends what waits. Ready when nothing does any more, with how many bytes went.
+    /// Sends what waits. Ready when nothing does any more.
     pub(super) fn poll_send<T: Transport>(
         &mut self,
         transport: &mut T,
@@ -183,7 +183,79 @@ const KEEP: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
     use super::*;
+
+    /// Takes some bytes each time that it is asked a first time.
+    struct Trickle {
+        step: usize,
+        left: usize,
+    }
+
+    impl AsyncRead for Trickle {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Trickle {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let n = bytes.len().min(self.left);
+            self.left -= n;
+            if n == 0 { Poll::Pending } else { Poll::Ready(Ok(n)) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Transport for Trickle {
+        fn poll_send_file(
+            &mut self,
+            _cx: &mut Context<'_>,
+            _file: &std::fs::File,
+            _offset: u64,
+            _len: usize,
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn unsent(&self) -> Option<u64> {
+            None
+        }
+
+        fn reset_on_close(&self) {}
+    }
+
+    #[test]
+    fn a_socket_that_never_takes_all_makes_no_buffer_grow() {
+        let mut encoder = Encoder::new(None);
+        let mut socket = Trickle { step: 20_000, left: 0 };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..500 {
+            while encoder.has_room() {
+                encoder.message(Message::Binary(vec![7; 7900].into()));
+            }
+            socket.left = socket.step;
+            assert!(encoder.poll_send(&mut socket, &mut cx).is_pending());
+        }
+        assert_eq!(encoder.total(), 500 * 20_000);
+        assert!(encoder.out.capacity() < 8 * ENOUGH, "{}", encoder.out.capacity());
+    }
 
     #[test]
     fn a_close_frame_holds_what_may_be_sent_and_fits() {

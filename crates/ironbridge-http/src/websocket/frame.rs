@@ -185,16 +185,11 @@ pub fn read_close(payload: &[u8]) -> Result<Close, Failure> {
         [_] => return Err(Failure::BadClose),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
-    if !may_be_sent(code) {
+    if !Close::may_be_sent(code) {
         return Err(Failure::BadClose);
     }
     let reason = std::str::from_utf8(reason).map_err(|_| Failure::NotUtf8)?;
     Ok(Close { code, reason: reason.to_owned() })
-}
-
-/// Whether a close frame may hold this code (RFC 6455 section 7.4 and the IANA registry).
-pub fn may_be_sent(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// Most bytes in a control frame.

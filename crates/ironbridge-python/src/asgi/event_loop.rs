@@ -6,7 +6,7 @@ use std::{
         mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ironbridge_exchange::Request;
@@ -14,7 +14,7 @@ use pyo3::{Bound, Py, PyAny, PyResult, Python, prelude::*, types::PyDict};
 
 use super::{
     desk::{Desk, Notice, Waiting},
-    gateway::{Common, Gateway, Style},
+    gateway::{Common, Gateway, Rules, Style},
     helm::Helm,
     lifespan::{Lifespan, LifespanError},
     scope::ScopeMaker,
@@ -75,6 +75,14 @@ impl EventLoop {
         self.spawn("ironbridge-loop", move || Python::attach(|py| run(py, &helm, setup, &ready)));
         loop {
             match started.recv_timeout(LOOK) {
+                Ok(Err(error)) => {
+                    // The loop closes; what the application does meanwhile keeps nobody from hearing of the failure.
+                    let deadline = Instant::now() + LAST_PATIENCE;
+                    while self.roll.wait_for_all(LOOK) > 0 && Instant::now() < deadline {
+                        is_stopped();
+                    }
+                    return Err(error);
+                }
                 Ok(started) => return started,
                 Err(RecvTimeoutError::Timeout) if !is_stopped() => {}
                 Err(RecvTimeoutError::Timeout) => return Err(LifespanError::Stopped),
@@ -154,8 +162,8 @@ fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
             made.close(py);
         }
         Err(error) => {
-            made.close(py);
             let _ = ready.send(Err(error));
+            made.close(py);
         }
     }
 }
@@ -214,8 +222,11 @@ impl<'py> Made<'py> {
         let shared = lifespan.is_some().then(|| state.unbind());
         let scopes = ScopeMaker::new(py, &options.root_path, &options.asgi_spec_version, shared);
         // Versions are known ones, of one form.
-        let raises = options.asgi_spec_version.as_str() >= "2.4";
-        let common = Common::new(event_loop, Arc::clone(helm), (options.cancel_on_disconnect, raises))?;
+        let rules = Rules {
+            cancels: options.cancel_on_disconnect,
+            raises: options.asgi_spec_version.as_str() >= "2.4",
+        };
+        let common = Common::new(event_loop, Arc::clone(helm), rules)?;
         self.waiter.open(Gateway::new(py, application, style, Arc::clone(&common), scopes)?);
         Ok((lifespan, common))
     }
@@ -291,5 +302,7 @@ fn close(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
     event_loop.call_method0("close").map(drop)
 }
 
+/// For a loop to close whose application has failed to start.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks whether an application that starts is still wanted.
 const LOOK: Duration = Duration::from_millis(50);

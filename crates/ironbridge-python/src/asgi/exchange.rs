@@ -25,7 +25,7 @@ use super::{
     outgoing::{Outgoing, SendError},
     transfer::Transfer,
     values::{
-        ROOM, bytes_of, disconnected, event_and_kind, flag, heading_of, invalid, is_disconnect, kind_of,
+        ROOM, disconnected, event_and_kind, flag, heading_of, invalid, is_disconnect, kind_of, part_of,
         push_headers, wrong,
     },
     waiting::{Readers, Writers},
@@ -162,7 +162,7 @@ impl Exchange {
         self.desk.begin_look();
         self.look_for_readers(py)?;
         self.look_for_writers(py)?;
-        if self.common.cancels { self.look_for_the_client(py) } else { Ok(()) }
+        if self.common.rules.cancels { self.look_for_the_client(py) } else { Ok(()) }
     }
 
     /// `--cancel-on-disconnect`: from now on the task hears of it at once when its client leaves.
@@ -371,12 +371,7 @@ impl Exchange {
     }
 
     fn body(&self, py: Python<'_>, event: &Bound<'_, PyDict>) -> PyResult<()> {
-        let names = &self.common.names;
-        let body = match event.get_item(&names.body)? {
-            Some(body) => bytes_of(&body, "a body")?,
-            None => Bytes::new(),
-        };
-        let more = flag(event, &names.more_body)?;
+        let (body, more) = part_of(event, &self.common.names)?;
         if self.is_disconnected() {
             return Err(disconnected());
         }
@@ -393,7 +388,7 @@ impl Exchange {
         let (response, waker) = sent.map_err(wrong)?;
         if let Some(response) = response {
             self.desk.answer(response);
-            if self.common.cancels {
+            if self.common.rules.cancels {
                 self.look_for_the_client(py)?;
             }
         }

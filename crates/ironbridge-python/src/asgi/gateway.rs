@@ -31,10 +31,8 @@ use crate::{engine::moment::Moment, plain, wsgi::application::traceback};
 pub struct Common {
     /// Strings.
     pub names: Names,
-    /// Tasks are cancelled when their client leaves.
-    pub cancels: bool,
-    /// `send()` raises when the client has left (since version 2.4).
-    raises: bool,
+    /// What happens when a client leaves.
+    pub rules: Rules,
     /// An awaitable that is complete, with None.
     pub nothing: Py<Awaitable>,
     /// `loop.create_future`
@@ -48,6 +46,15 @@ pub struct Common {
     running: AtomicUsize,
     /// The application's task for its start and stop, while it shuts down.
     shutdown: Mutex<Option<Py<PyAny>>>,
+}
+
+/// What happens when a client leaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The task of its HTTP request is cancelled.
+    pub cancels: bool,
+    /// `send()` raises (since version 2.4 of the specification).
+    pub raises: bool,
 }
 
 struct Live {
@@ -77,19 +84,14 @@ pub struct Gateway {
 }
 
 impl Common {
-    /// For one event loop. `cancels`: tasks are cancelled when their client leaves; `raises`: `send()` raises then.
+    /// For one event loop.
     ///
     /// # Errors
     /// Python's.
-    pub fn new(
-        event_loop: &Bound<'_, PyAny>,
-        helm: Arc<Helm>,
-        (cancels, raises): (bool, bool),
-    ) -> PyResult<Arc<Self>> {
+    pub fn new(event_loop: &Bound<'_, PyAny>, helm: Arc<Helm>, rules: Rules) -> PyResult<Arc<Self>> {
         Ok(Arc::new(Self {
             names: Names::new(event_loop.py()),
-            cancels,
-            raises,
+            rules,
             nothing: Py::new(event_loop.py(), Awaitable::nothing())?,
             create_future: event_loop.getattr("create_future")?.unbind(),
             live: Mutex::default(),
@@ -107,14 +109,16 @@ impl Common {
     /// All others.
     pub fn settle<T: Default>(&self, py: Python<'_>, sent: PyResult<T>) -> PyResult<T> {
         match sent {
-            Err(error) if !self.raises && error.is_instance_of::<ClientDisconnected>(py) => Ok(T::default()),
+            Err(error) if !self.rules.raises && error.is_instance_of::<ClientDisconnected>(py) => {
+                Ok(T::default())
+            }
             sent => sent,
         }
     }
 
     /// What a `send()` that waits raises when the client leaves.
     pub fn told_of_disconnect(&self) -> Option<&'static dyn Fn() -> PyErr> {
-        if self.raises { Some(&disconnected) } else { None }
+        if self.rules.raises { Some(&disconnected) } else { None }
     }
 
     /// Whether the loop ends because it was told to.
@@ -258,7 +262,7 @@ impl Gateway {
                 return Ok(());
             }
         }
-        if self.common.cancels { exchange.get().look_for_the_client(py) } else { Ok(()) }
+        if self.common.rules.cancels { exchange.get().look_for_the_client(py) } else { Ok(()) }
     }
 
     /// Keeps a task for as long as it runs; `object` hears of its end.
@@ -303,14 +307,14 @@ impl Gateway {
             live.values().map(|live| (live.conversation.clone_ref(py), live.task.clone_ref(py))).collect()
         };
         for (conversation, task) in live {
-            let place = whereabouts(task.bind(py))?;
-            tracing::warn!("{} is cut off; it waits here:\n{}", conversation.name(), place.trim_end());
+            let place = whereabouts(task.bind(py));
+            tracing::warn!("{} is cut off; it waits here:\n{place}", conversation.name());
             task.call_method0(py, &self.common.names.cancel)?;
         }
         let shutdown = self.common.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = shutdown.filter(|task| !is_done(py, task)) {
-            let place = whereabouts(task.bind(py))?;
-            tracing::error!("the application's shutdown is cut off; it waits here:\n{}", place.trim_end());
+            let place = whereabouts(task.bind(py));
+            tracing::error!("the application's shutdown is cut off; it waits here:\n{place}");
             task.call_method0(py, &self.common.names.cancel)?;
         }
         Ok(())

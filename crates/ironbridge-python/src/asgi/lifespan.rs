@@ -272,7 +272,7 @@ impl Lifespan {
             let waiting = py.import("asyncio")?.call_method("wait", ([&answered],), Some(&keywords))?;
             event_loop.call_method1("run_until_complete", (waiting,))?;
             if !answered.call_method0(py, "done")?.is_truthy(py)? {
-                let place = whereabouts(self.task.bind(py))?.trim_end().to_owned();
+                let place = whereabouts(self.task.bind(py));
                 return Err(LifespanError::Hangs { what, seconds: self.timeout, place });
             }
         } else {

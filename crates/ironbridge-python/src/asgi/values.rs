@@ -108,6 +108,18 @@ fn push_pair(heading: &mut Heading, pair: &Bound<'_, PyAny>) -> PyResult<()> {
     heading.push(name.as_bytes(), value.as_bytes()).map_err(invalid)
 }
 
+/// A part of a body: the event's bytes, which may be missing, and whether more follow.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn part_of(event: &Bound<'_, PyDict>, names: &Names) -> PyResult<(Bytes, bool)> {
+    let body = match event.get_item(&names.body)? {
+        Some(body) => bytes_of(&body, "a body")?,
+        None => Bytes::new(),
+    };
+    Ok((body, flag(event, &names.more_body)?))
+}
+
 /// The bytes of `what`: bytes as they are, other buffers of bytes (bytearray, memoryview) copied.
 ///
 /// # Errors
@@ -131,8 +143,9 @@ pub fn invalid(error: HeadingError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// Whether the error comes of the client's leaving, which is nobody's fault: it is our own exception, whatever a framework has
-/// raised from it, or, where the client is known to have left, any `OSError`.
+/// Whether the error comes of the client's leaving, which is nobody's fault: it is our own exception, what a framework has raised from
+/// it, or, where the client is known to have left, any `OSError`. What was raised while ours was handled may be a mistake of the
+/// application's, unless its name says the same (Starlette's `ClientDisconnect`).
 pub fn is_disconnect(py: Python<'_>, error: &PyErr, client_left: bool) -> bool {
     if client_left && error.is_instance_of::<PyOSError>(py) {
         return true;
@@ -153,7 +166,8 @@ fn comes_of_a_disconnect(exception: Bound<'_, PyAny>, depth: usize) -> bool {
         return members.into_iter().all(|member| comes_of_a_disconnect(member, depth));
     }
     let link = |name| exception.getattr(name).ok().filter(|linked| !linked.is_none());
-    let linked = link("__cause__").or_else(|| link("__context__"));
+    let says_so = || exception.get_type().name().is_ok_and(|name| name.to_string().contains("Disconnect"));
+    let linked = link("__cause__").or_else(|| link("__context__").filter(|_| says_so()));
     linked.is_some_and(|linked| comes_of_a_disconnect(linked, depth))
 }
 

@@ -26,11 +26,6 @@ struct Reading {
 }
 
 impl Readers {
-    /// Whether nobody waits.
-    pub fn is_empty(&self) -> bool {
-        self.inner().futures.is_empty()
-    }
-
     /// What `receive()` returns: complete, with an event given back or one of `next`, or to be completed by [`Self::serve`]. What
     /// nobody receives of it goes back to `giver`.
     ///

@@ -24,8 +24,8 @@ use super::{
     gateway::Common,
     outgoing::Outgoing,
     values::{
-        ROOM, bytes_of, disconnected, event_and_kind, flag, heading_of, is_disconnect, kind_of, push_headers,
-        wrong,
+        ROOM, bytes_of, disconnected, event_and_kind, heading_of, invalid, is_disconnect, kind_of, part_of,
+        push_headers, wrong,
     },
     waiting::{Readers, Writers},
 };
@@ -46,6 +46,8 @@ pub struct WebSocket {
 struct State {
     /// The application has received `websocket.connect`.
     has_connected: bool,
+    /// Its task has ended: whatever else of it waits hears the end at once.
+    has_ended: bool,
     stage: Stage,
 }
 
@@ -117,7 +119,7 @@ impl WebSocket {
 impl WebSocket {
     /// A request that has been taken off its desk, and what the front end offers.
     pub fn new(desk: Arc<Desk>, common: Arc<Common>, request: Request, offer: Offer) -> Self {
-        let state = State { has_connected: false, stage: Stage::Connecting(offer) };
+        let state = State { has_connected: false, has_ended: false, stage: Stage::Connecting(offer) };
         Self {
             desk,
             common,
@@ -189,6 +191,7 @@ impl WebSocket {
     /// Brings what is not over to its end.
     fn end(&self, code: u16) {
         let mut state = self.state();
+        state.has_ended = true;
         let (response, waker) = match std::mem::replace(&mut state.stage, Stage::Denied) {
             Stage::Connecting(_) => (Some(plain::internal_error()), None),
             Stage::Denying(mut outgoing) => {
@@ -254,6 +257,14 @@ impl WebSocket {
 
     fn accept(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
         let mut heading = Heading::of_upgrade(ROOM);
+        push_headers(&mut heading, event, &self.common.names)?;
+        if let Some((name, _)) = heading.lines().iter().find(|(name, _)| is_handshakes_own(name)) {
+            return Err(PyValueError::new_err(format!(
+                "the header {:?} is the server's in a handshake{}",
+                String::from_utf8_lossy(name),
+                if name.eq_ignore_ascii_case(SUBPROTOCOL) { "; use \"subprotocol\"" } else { "" },
+            )));
+        }
         if let Some(subprotocol) = event.get_item("subprotocol")?.filter(|chosen| !chosen.is_none()) {
             let subprotocol = subprotocol.cast::<PyString>().map_err(|_| {
                 PyTypeError::new_err(format!("the subprotocol must be a str, not {}", kind_of(&subprotocol)))
@@ -265,17 +276,7 @@ impl WebSocket {
                 )));
             }
             // It came from a header, so it can go into one.
-            heading.push(b"Sec-WebSocket-Protocol", chosen.as_bytes()).map_err(super::values::invalid)?;
-        }
-        let own = heading.len();
-        push_headers(&mut heading, event, &self.common.names)?;
-        let head = heading.build();
-        if let Some((name, _)) = head.lines.iter().skip(own).find(|(name, _)| is_handshakes_own(name)) {
-            return Err(PyValueError::new_err(format!(
-                "the header {:?} is the server's in a handshake{}",
-                String::from_utf8_lossy(name),
-                if name.len() == b"sec-websocket-protocol".len() { "; use \"subprotocol\"" } else { "" },
-            )));
+            heading.push(SUBPROTOCOL, chosen.as_bytes()).map_err(invalid)?;
         }
         if self.is_disconnected() {
             return Err(disconnected());
@@ -287,7 +288,7 @@ impl WebSocket {
         let (socket, wire) = offer.accept();
         state.stage = Stage::Open(socket);
         drop(state);
-        self.desk.answer(Response { head, body: ResponseBody::WebSocket(wire) });
+        self.desk.answer(Response { head: heading.build(), body: ResponseBody::WebSocket(wire) });
         // Whoever waits already is to hear of what comes from now on.
         self.look_for_readers(event.py())
     }
@@ -334,12 +335,7 @@ impl WebSocket {
 
     /// `websocket.http.response.body`. Returns whether the application should wait for the client.
     fn denial_body(&self, event: &Bound<'_, PyDict>) -> PyResult<bool> {
-        let names = &self.common.names;
-        let body = match event.get_item(&names.body)? {
-            Some(body) => bytes_of(&body, "a body")?,
-            None => Bytes::new(),
-        };
-        let more = flag(event, &names.more_body)?;
+        let (body, more) = part_of(event, &self.common.names)?;
         if self.is_disconnected() {
             return Err(disconnected());
         }
@@ -385,10 +381,12 @@ impl State {
             Stage::Open(socket) | Stage::Closed(socket) => {
                 let (poll, waker) = socket.poll_receive(&mut cx);
                 desk.wake(waker);
-                return poll.map(|incoming| match incoming {
-                    Incoming::Message(message) => Event::Message(message),
-                    Incoming::Closed(close) => Event::Disconnect(close),
-                });
+                match poll {
+                    Poll::Ready(Incoming::Message(message)) => return Poll::Ready(Event::Message(message)),
+                    Poll::Ready(Incoming::Closed(close)) => return Poll::Ready(Event::Disconnect(close)),
+                    Poll::Pending if self.has_ended => {}
+                    Poll::Pending => return Poll::Pending,
+                }
             }
             Stage::Connecting(_) | Stage::Denying(_) if desk.is_abandoned() => {}
             Stage::Connecting(_) => return Poll::Pending,
@@ -478,23 +476,22 @@ fn message_of(event: &Bound<'_, PyDict>, common: &Common) -> PyResult<Message> {
 /// The code and reason of `websocket.close`.
 fn close_of(event: &Bound<'_, PyDict>) -> PyResult<Close> {
     let code = match event.get_item("code")?.filter(|code| !code.is_none()) {
-        Some(code) => code
-            .extract::<u16>()
-            .ok()
-            .filter(|code| matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999))
-            .ok_or_else(|| {
+        Some(code) => {
+            code.extract::<u16>().ok().filter(|&code| Close::may_be_sent(code)).ok_or_else(|| {
                 PyValueError::new_err(format!("{code} is no code that a WebSocket can be closed with"))
-            })?,
+            })?
+        }
         None => Close::NORMAL,
     };
     let reason: String = match event.get_item("reason")?.filter(|reason| !reason.is_none()) {
         Some(reason) => reason.extract()?,
         None => String::new(),
     };
-    if reason.len() > MOST_REASON {
+    if reason.len() > Close::MOST_REASON {
         return Err(PyValueError::new_err(format!(
-            "the reason for closing has {} bytes in UTF-8; {MOST_REASON} are possible",
-            reason.len()
+            "the reason for closing has {} bytes in UTF-8; {} are possible",
+            reason.len(),
+            Close::MOST_REASON
         )));
     }
     Ok(Close { code, reason })
@@ -509,10 +506,9 @@ pub fn offered_subprotocols(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
 
 /// Headers of a handshake's response that the server makes.
 fn is_handshakes_own(name: &[u8]) -> bool {
-    [&b"sec-websocket-protocol"[..], b"sec-websocket-accept", b"sec-websocket-extensions"]
+    [SUBPROTOCOL, b"sec-websocket-accept", b"sec-websocket-extensions"]
         .iter()
         .any(|own| name.eq_ignore_ascii_case(own))
 }
 
-/// Bytes of a close frame's reason.
-const MOST_REASON: usize = 123;
+const SUBPROTOCOL: &[u8] = b"Sec-WebSocket-Protocol";

@@ -4,11 +4,15 @@ use pyo3::{Bound, PyAny, PyResult, prelude::*};
 
 /// The places at which a suspended task waits, outermost first, as Python prints stacks.
 ///
-/// A task itself tells only the outermost one.
-///
-/// # Errors
-/// Python's.
-pub(super) fn whereabouts(task: &Bound<'_, PyAny>) -> PyResult<String> {
+/// A task itself tells only the outermost one. Where it is of a kind that tells nothing, that is said instead.
+pub(super) fn whereabouts(task: &Bound<'_, PyAny>) -> String {
+    match places(task) {
+        Ok(places) => places.trim_end().to_owned(),
+        Err(error) => format!("  (its place is not known: {error})"),
+    }
+}
+
+fn places(task: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = task.py();
     let mut text = String::new();
     let mut next = Some(task.call_method0("get_coro")?);

@@ -81,13 +81,8 @@ impl Heading {
     }
 
     /// Header lines so far.
-    pub fn len(&self) -> usize {
-        self.lines.iter().count()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn lines(&self) -> &HeaderBlock {
+        &self.lines
     }
 
     fn with_status(status: u16, reason: Option<Box<[u8]>>, room: usize) -> Self {
