@@ -81,8 +81,8 @@ pub struct Fleet {
     generation: u32,
     /// The newest generation ever begun.
     newest: u32,
-    /// Of the reload in progress: the generation before it.
-    reloads_from: Option<u32>,
+    /// While a reload is in progress: what it returns to if it fails.
+    former: Option<Former>,
     /// There has been a worker that was ready.
     has_served: bool,
     /// [`Event::Serving`] is out.
@@ -104,6 +104,13 @@ struct Member {
     fate: Fate,
 }
 
+/// What was before a reload.
+#[derive(Debug, Clone, Copy)]
+struct Former {
+    generation: u32,
+    plan: Plan,
+}
+
 /// Whether a worker that was not told to end is to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -120,10 +127,13 @@ enum Fate {
 enum State {
     Starting,
     Serving,
-    /// It was told to end. At `kill_at` it is killed; none: it was killed.
+    /// It was told to end, or to end at once (`quick`).
     Ending {
-        kill_at: Option<Instant>,
         quick: bool,
+        /// It has served, and so listens to all signals.
+        listens: bool,
+        /// None: it was killed.
+        kill_at: Option<Instant>,
     },
 }
 
@@ -142,7 +152,7 @@ impl Fleet {
             members: Vec::new(),
             generation: 1,
             newest: 1,
-            reloads_from: None,
+            former: None,
             has_served: false,
             is_announced: false,
             end: None,
@@ -173,7 +183,9 @@ impl Fleet {
 
     /// A worker asks for a replacement.
     pub fn tired(&mut self, pid: Pid) {
-        if let Some(member) = self.find(pid) {
+        if let Some(member) = self.find(pid)
+            && member.fate != Fate::Abandoned
+        {
             member.fate = Fate::Tired;
         }
     }
@@ -189,7 +201,7 @@ impl Fleet {
         if is_new && !self.has_served {
             self.end = Some(End { quick: true, code: exit.code() });
             self.events.push(Event::Unusable(exit));
-        } else if is_new && self.reloads_from.is_some() {
+        } else if is_new && self.former.is_some() {
             self.give_up_reload();
             self.events.push(Event::ReloadFailed(exit));
         } else {
@@ -207,22 +219,19 @@ impl Fleet {
 
     /// Begins to replace all workers, with what is wanted from now on. A reload in progress is given up for this one.
     pub fn reload(&mut self, plan: Plan) {
-        if self.reloads_from.is_some() {
-            self.give_up_reload();
-        }
+        self.give_up_reload();
+        self.former = Some(Former { generation: self.generation, plan: self.plan });
         self.plan = plan;
-        self.reloads_from = Some(self.generation);
         self.newest += 1;
         self.generation = self.newest;
         self.not_before = None;
         self.young_deaths = 0;
     }
 
-    /// One more worker, or one less; the last one stays. Returns how many are wanted now.
-    pub fn scale(&mut self, more: bool) -> usize {
+    /// One more worker, or one less; the last one stays.
+    pub fn scale(&mut self, more: bool) {
         let workers = self.plan.workers;
         self.plan.workers = if more { workers + 1 } else { (workers - 1).max(1) };
-        self.plan.workers
     }
 
     /// Ends all workers: when they have finished what is in flight, or at once.
@@ -241,9 +250,9 @@ impl Fleet {
         self.end.is_some()
     }
 
-    /// The generation that workers that start now belong to.
-    pub fn generation(&self) -> u32 {
-        self.generation
+    /// How many workers are wanted.
+    pub fn workers(&self) -> usize {
+        self.plan.workers
     }
 
     /// The generation that a reload would begin.
@@ -257,11 +266,6 @@ impl Fleet {
             .iter()
             .filter(|member| !matches!(member.state, State::Ending { .. }))
             .map(|member| member.pid)
-    }
-
-    /// All workers.
-    pub fn all(&self) -> impl Iterator<Item = Pid> {
-        self.members.iter().map(|member| member.pid)
     }
 
     /// What has happened that the operator should know; each event is told once.
@@ -291,10 +295,10 @@ impl Fleet {
             None => self.keep_going(now, &mut actions),
         }
         for member in &mut self.members {
-            if let State::Ending { kill_at: Some(at), quick } = member.state
-                && at <= now
+            if let State::Ending { kill_at, .. } = &mut member.state
+                && kill_at.is_some_and(|at| at <= now)
             {
-                member.state = State::Ending { kill_at: None, quick };
+                *kill_at = None;
                 actions.push(Action::Kill(member.pid));
             }
         }
@@ -327,8 +331,8 @@ impl Fleet {
         for member in self.members.iter_mut().filter(|member| member.is_leaving()) {
             member.end(false, patience, now, actions);
         }
-        if self.reloads_from.is_some() && self.staying().all(|member| member.generation == generation) {
-            self.reloads_from = None;
+        if self.former.is_some() && self.staying().all(|member| member.generation == generation) {
+            self.former = None;
             self.events.push(Event::Reloaded);
         }
         if !self.is_announced {
@@ -339,7 +343,7 @@ impl Fleet {
 
     /// Of a reload: who goes when it is replaced.
     fn choose_who_leaves(&mut self) {
-        if self.reloads_from.is_none() {
+        if self.former.is_none() {
             return;
         }
         let most = match self.plan.strategy {
@@ -355,8 +359,9 @@ impl Fleet {
         }
     }
 
+    /// Returns to what was before the reload in progress, if there is one.
     fn give_up_reload(&mut self) {
-        let Some(former) = self.reloads_from.take() else { return };
+        let Some(Former { generation, plan }) = self.former.take() else { return };
         for member in &mut self.members {
             if member.fate == Fate::Outdated {
                 member.fate = Fate::Stays;
@@ -366,7 +371,7 @@ impl Fleet {
                 member.fate = Fate::Abandoned;
             }
         }
-        self.generation = former;
+        (self.generation, self.plan) = (generation, plan);
     }
 
     fn pause_after_young_death(&mut self, now: Instant) -> Duration {
@@ -406,16 +411,16 @@ impl Member {
 
     /// Tells it to end, or to end at once although it was told to end. Does nothing where that has been said.
     fn end(&mut self, quick: bool, patience: Duration, now: Instant, actions: &mut Vec<Action>) {
-        if matches!(self.state, State::Ending { quick: said, .. } if said || !quick) {
-            return;
-        }
-        // One that starts does not listen to more than SIGTERM yet, and to SIGQUIT it would dump its core.
-        actions.push(match quick && self.state != State::Starting {
-            true => Action::Quit(self.pid),
-            false => Action::Stop(self.pid),
-        });
+        let listens = match self.state {
+            State::Ending { quick: said, .. } if said || !quick => return,
+            State::Ending { listens, .. } => listens,
+            State::Serving => true,
+            State::Starting => false,
+        };
+        // One that starts may not listen yet, and SIGQUIT would have it dump its core.
+        actions.push(if quick && listens { Action::Quit(self.pid) } else { Action::Stop(self.pid) });
         let patience = if quick { QUICK_PATIENCE } else { patience };
-        self.state = State::Ending { kill_at: Some(now + patience), quick };
+        self.state = State::Ending { quick, listens, kill_at: Some(now + patience) };
     }
 }
 
@@ -432,363 +437,4 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const QUICK_PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::{Just, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
-    use proptest::strategy::Strategy as Generator;
-
-    use super::*;
-
-    /// A fleet whose actions are carried out by a world in which processes obey.
-    struct World {
-        fleet: Fleet,
-        now: Instant,
-        next: i32,
-        told: Vec<Action>,
-        events: Vec<Event>,
-    }
-
-    const FAILS: Exit = Exit::Code(3);
-
-    impl World {
-        fn new(workers: usize, strategy: Strategy) -> Self {
-            let plan = Plan { workers, strategy, patience: Duration::from_secs(40) };
-            let mut world = Self {
-                fleet: Fleet::new(plan),
-                now: Instant::now(),
-                next: 100,
-                told: Vec::new(),
-                events: Vec::new(),
-            };
-            world.settle();
-            world
-        }
-
-        /// With all workers ready.
-        fn serving(workers: usize, strategy: Strategy) -> Self {
-            let mut world = Self::new(workers, strategy);
-            world.all_ready();
-            world.later(60);
-            world.told.clear();
-            world
-        }
-
-        fn plan(&self) -> Plan {
-            self.fleet.plan
-        }
-
-        fn settle(&mut self) {
-            for action in self.fleet.settle(self.now) {
-                if let Action::Start { generation } = action {
-                    self.next += 1;
-                    self.fleet.started(pid(self.next), generation, self.now);
-                }
-                self.told.push(action);
-            }
-            self.events.extend(self.fleet.events());
-        }
-
-        fn later(&mut self, seconds: u64) {
-            self.now += Duration::from_secs(seconds);
-            self.settle();
-        }
-
-        fn in_state(&self, wanted: impl Fn(State) -> bool) -> Vec<Pid> {
-            let members = self.fleet.members.iter().filter(|member| wanted(member.state));
-            members.map(|member| member.pid).collect()
-        }
-
-        fn starting(&self) -> Vec<Pid> {
-            self.in_state(|state| state == State::Starting)
-        }
-
-        fn serving_now(&self) -> Vec<Pid> {
-            self.in_state(|state| state == State::Serving)
-        }
-
-        fn ending(&self) -> Vec<Pid> {
-            self.in_state(|state| matches!(state, State::Ending { .. }))
-        }
-
-        fn all_ready(&mut self) {
-            for pid in self.starting() {
-                self.fleet.ready(pid);
-            }
-            self.settle();
-        }
-
-        /// All that were told to end do.
-        fn all_obey(&mut self) {
-            for pid in self.ending() {
-                self.exit(pid, Exit::Code(0));
-            }
-        }
-
-        fn exit(&mut self, pid: Pid, exit: Exit) {
-            self.fleet.exited(pid, exit, self.now);
-            self.settle();
-        }
-    }
-
-    fn pid(number: i32) -> Pid {
-        Pid::from_raw(number).unwrap()
-    }
-
-    #[test]
-    fn as_many_start_as_are_wanted() {
-        let mut world = World::new(3, Strategy::All);
-        assert_eq!(world.starting().len(), 3);
-        assert_eq!(world.events, []);
-        world.all_ready();
-        assert_eq!(world.events, [Event::Serving]);
-        world.settle();
-        assert_eq!((world.told.len(), world.events.len()), (3, 1));
-    }
-
-    #[test]
-    fn an_application_that_does_not_start_ends_all_with_its_exit_code() {
-        let mut world = World::new(2, Strategy::All);
-        let [first, second] = world.starting()[..] else { panic!("two start") };
-        world.exit(first, FAILS);
-        assert_eq!(world.events, [Event::Unusable(FAILS)]);
-        assert_eq!(world.told.last(), Some(&Action::Stop(second)));
-        assert_eq!(world.fleet.outcome(), None);
-        world.exit(second, Exit::Signal(15));
-        assert_eq!(world.fleet.outcome(), Some(3));
-        assert_eq!(world.told.len(), 3, "nothing was started again");
-    }
-
-    #[test]
-    fn a_worker_that_dies_is_replaced_at_once() {
-        let mut world = World::serving(2, Strategy::All);
-        let dead = world.serving_now()[0];
-        world.exit(dead, Exit::Signal(11));
-        assert_eq!(world.told, [Action::Start { generation: 1 }]);
-        assert_eq!(
-            world.events.last(),
-            Some(&Event::Died { pid: dead, exit: Exit::Signal(11), pause: Duration::ZERO })
-        );
-    }
-
-    #[test]
-    fn those_that_die_young_are_replaced_later_and_later() {
-        let mut world = World::serving(1, Strategy::All);
-        let mut pauses = Vec::new();
-        for _ in 0..12 {
-            let dead = world.serving_now().pop().or(world.starting().pop()).unwrap();
-            world.exit(dead, FAILS);
-            let Some(Event::Died { pause, .. }) = world.events.last() else { panic!("it died") };
-            pauses.push(pause.as_millis());
-            assert_eq!(world.fleet.deadline().is_some(), !pause.is_zero());
-            world.now += *pause;
-            world.settle();
-        }
-        // The first one was old.
-        assert_eq!(pauses, [0, 0, 250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
-        world.all_ready();
-        world.later(10);
-        let dead = world.serving_now()[0];
-        world.exit(dead, FAILS);
-        assert_eq!(world.starting().len(), 1, "forgiven");
-    }
-
-    #[test]
-    fn a_reload_ends_the_old_ones_only_when_all_new_ones_are_ready() {
-        let mut world = World::serving(2, Strategy::All);
-        let old = world.serving_now();
-        world.fleet.reload(world.plan());
-        world.settle();
-        let new = world.starting();
-        assert_eq!(world.told, [Action::Start { generation: 2 }; 2]);
-        world.fleet.ready(new[0]);
-        world.settle();
-        assert_eq!(world.ending(), []);
-        world.all_ready();
-        assert_eq!(world.told[2..], [Action::Stop(old[0]), Action::Stop(old[1])]);
-        assert_eq!(world.events.last(), Some(&Event::Reloaded));
-        world.all_obey();
-        assert_eq!(world.serving_now(), new);
-    }
-
-    #[test]
-    fn a_rolling_reload_has_never_more_than_one_too_many() {
-        let mut world = World::serving(3, Strategy::Rolling);
-        world.fleet.reload(world.plan());
-        for _ in 0..3 {
-            world.settle();
-            assert_eq!((world.starting().len(), world.serving_now().len()), (1, 3));
-            assert!(!world.events.contains(&Event::Reloaded));
-            world.all_ready();
-            assert_eq!(world.ending().len(), 1);
-            world.all_obey();
-        }
-        assert_eq!(world.events.last(), Some(&Event::Reloaded));
-        assert!(world.fleet.members.iter().all(|member| member.generation == 2));
-    }
-
-    #[test]
-    fn a_reload_that_fails_changes_nothing() {
-        for strategy in [Strategy::All, Strategy::Rolling] {
-            let mut world = World::serving(2, strategy);
-            let old = world.serving_now();
-            world.fleet.reload(world.plan());
-            world.settle();
-            let failed = world.starting()[0];
-            world.exit(failed, FAILS);
-            assert_eq!(world.events.last(), Some(&Event::ReloadFailed(FAILS)));
-            world.all_obey();
-            assert_eq!((world.serving_now(), world.starting()), (old.clone(), vec![]));
-            world.exit(old[0], FAILS);
-            assert_eq!(world.told.last(), Some(&Action::Start { generation: 1 }));
-            // The next one is told apart from the one that failed.
-            world.fleet.reload(world.plan());
-            assert_eq!(world.fleet.generation(), 3);
-        }
-    }
-
-    #[test]
-    fn a_reload_replaces_one_that_hangs() {
-        let mut world = World::serving(1, Strategy::All);
-        let old = world.serving_now();
-        world.fleet.reload(world.plan());
-        world.settle();
-        let hanging = world.starting()[0];
-        world.fleet.reload(world.plan());
-        world.settle();
-        assert_eq!(world.ending(), [hanging]);
-        world.later(5);
-        assert_eq!(world.told.last(), Some(&Action::Kill(hanging)));
-        world.exit(hanging, Exit::Signal(9));
-        world.all_ready();
-        assert_eq!(world.ending(), old);
-        assert_eq!(world.events.last(), Some(&Event::Reloaded));
-    }
-
-    #[test]
-    fn a_tired_worker_serves_until_it_is_replaced() {
-        let mut world = World::serving(2, Strategy::All);
-        let tired = world.serving_now()[0];
-        world.fleet.tired(tired);
-        world.settle();
-        assert_eq!(world.told, [Action::Start { generation: 1 }]);
-        world.all_ready();
-        assert_eq!(world.ending(), [tired]);
-        world.all_obey();
-        assert_eq!(world.serving_now().len(), 2);
-    }
-
-    #[test]
-    fn the_number_changes_and_the_last_one_stays() {
-        let mut world = World::serving(1, Strategy::All);
-        let oldest = world.serving_now();
-        assert_eq!(world.fleet.scale(true), 2);
-        world.later(1);
-        world.all_ready();
-        assert_eq!(world.fleet.scale(false), 1);
-        world.settle();
-        assert_eq!(world.ending(), oldest);
-        assert_eq!(world.fleet.scale(false), 1);
-    }
-
-    #[test]
-    fn one_that_does_not_obey_is_killed() {
-        let mut world = World::serving(2, Strategy::All);
-        world.fleet.stop(false);
-        world.settle();
-        let all = world.ending();
-        assert_eq!(world.told, [Action::Stop(all[0]), Action::Stop(all[1])]);
-        world.exit(all[0], Exit::Code(0));
-        assert_eq!(world.fleet.deadline(), Some(world.now + Duration::from_secs(40)));
-        world.later(40);
-        assert_eq!(world.told.last(), Some(&Action::Kill(all[1])));
-        assert_eq!(world.fleet.deadline(), None);
-        world.exit(all[1], Exit::Signal(9));
-        assert_eq!(world.fleet.outcome(), Some(0));
-    }
-
-    #[test]
-    fn a_stop_can_become_a_quick_one() {
-        let mut world = World::serving(1, Strategy::All);
-        let one = world.serving_now()[0];
-        world.fleet.stop(false);
-        world.settle();
-        world.fleet.stop(true);
-        world.settle();
-        world.fleet.stop(true);
-        world.settle();
-        assert_eq!(world.told, [Action::Stop(one), Action::Quit(one)]);
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Ready(usize),
-        Tired(usize),
-        Dies(usize),
-        Obeys,
-        Reload(bool),
-        Scale(bool),
-        Later(u64),
-    }
-
-    fn step() -> impl Generator<Value = Step> {
-        prop_oneof![
-            4 => any::<usize>().prop_map(Step::Ready),
-            1 => any::<usize>().prop_map(Step::Tired),
-            2 => any::<usize>().prop_map(Step::Dies),
-            2 => Just(Step::Obeys),
-            1 => any::<bool>().prop_map(Step::Reload),
-            1 => any::<bool>().prop_map(Step::Scale),
-            2 => (0..50_u64).prop_map(Step::Later),
-        ]
-    }
-
-    proptest! {
-        /// Whatever happens, nobody who serves is told to go unless as many serve as are wanted, and in the end as many do.
-        #[test]
-        fn the_service_never_suffers(workers in 1..5_usize, steps in prop::collection::vec(step(), 0..60)) {
-            let mut world = World::serving(workers, Strategy::All);
-            for step in steps {
-                let pick = |pids: Vec<Pid>, index: usize| pids.get(index % pids.len().max(1)).copied();
-                let before = world.serving_now().len();
-                let mut died = 0;
-                match step {
-                    Step::Ready(index) => {
-                        if let Some(pid) = pick(world.starting(), index) {
-                            world.fleet.ready(pid);
-                        }
-                    }
-                    Step::Tired(index) => {
-                        if let Some(pid) = pick(world.serving_now(), index) {
-                            world.fleet.tired(pid);
-                        }
-                    }
-                    Step::Dies(index) => {
-                        if let Some(pid) = pick(world.fleet.all().collect(), index) {
-                            died = usize::from(world.serving_now().contains(&pid));
-                            world.fleet.exited(pid, FAILS, world.now);
-                        }
-                    }
-                    Step::Obeys => world.all_obey(),
-                    Step::Reload(rolling) => {
-                        let strategy = if rolling { Strategy::Rolling } else { Strategy::All };
-                        world.fleet.reload(Plan { strategy, ..world.plan() });
-                    }
-                    Step::Scale(more) => {
-                        world.fleet.scale(more);
-                    }
-                    Step::Later(seconds) => world.later(seconds),
-                }
-                world.settle();
-                let least = (before - died).min(world.plan().workers);
-                prop_assert!(world.serving_now().len() >= least, "{:?}", world.fleet);
-            }
-            for _ in 0..60 {
-                world.later(31);
-                world.all_ready();
-                world.all_obey();
-            }
-            prop_assert_eq!(world.serving_now().len(), world.plan().workers);
-            prop_assert_eq!(world.fleet.members.len(), world.plan().workers);
-            prop_assert!(world.fleet.reloads_from.is_none());
-        }
-    }
-}
+mod tests;

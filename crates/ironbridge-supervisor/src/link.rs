@@ -84,14 +84,6 @@ impl Leash {
         let _ = (&self.socket).write_all(line.as_bytes());
     }
 
-    /// Another handle of this end.
-    ///
-    /// # Errors
-    /// The system has no descriptors left.
-    pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { socket: self.socket.try_clone()? })
-    }
-
     /// Returns when the supervisor has ended, in whatever way.
     pub fn wait_until_alone(&self) {
         let mut byte = [0];

@@ -88,7 +88,6 @@ pub fn run(plan: Plan, host: &mut impl Host) -> io::Result<Outcome> {
         fleet: Fleet::new(plan),
         links: Vec::new(),
         interface: String::new(),
-        workers: plan.workers,
         memory_kills: memory_kills(),
     };
     loop {
@@ -106,7 +105,6 @@ struct Supervisor {
     fleet: Fleet,
     links: Vec<(Pid, Link)>,
     interface: String,
-    workers: usize,
     /// As of the last death.
     memory_kills: u64,
 }
@@ -178,7 +176,6 @@ impl Supervisor {
                 Order::Reload => {
                     if let Some(plan) = host.replan(self.fleet.next_generation()) {
                         tracing::info!("reloading: starting {} new", workers(plan.workers));
-                        self.workers = plan.workers;
                         self.fleet.reload(plan);
                     }
                 }
@@ -186,8 +183,8 @@ impl Supervisor {
                     self.fleet.alive().for_each(|pid| signal(pid, Signal::USR1));
                 }
                 Order::More | Order::Fewer => {
-                    self.workers = self.fleet.scale(order == Order::More);
-                    tracing::info!("{} from now on", workers(self.workers));
+                    self.fleet.scale(order == Order::More);
+                    tracing::info!("{} from now on", workers(self.fleet.workers()));
                 }
             }
         }
@@ -233,8 +230,8 @@ impl Supervisor {
 
     fn report(&mut self, event: &Event, host: &mut impl Host) {
         match event {
-            Event::Serving => host.serving(&self.interface, self.workers),
-            Event::Reloaded => tracing::info!("reloaded: {} new", workers(self.workers)),
+            Event::Serving => host.serving(&self.interface, self.fleet.workers()),
+            Event::Reloaded => tracing::info!("reloaded: {} new", workers(self.fleet.workers())),
             Event::ReloadFailed(exit) => {
                 tracing::error!("the reload has failed: a new worker ended with {exit}; the old ones go on");
             }
