@@ -29,6 +29,8 @@ import asyncio
 import json
 from collections import Counter
 
+from ironbridge import ClientDisconnected
+
 begun, told, ended = Counter(), Counter(), Counter()
 
 
@@ -49,8 +51,18 @@ async def app(scope, receive, send):
         ended[kind] += 1
 
 
+async def answer(kind, send, event):
+    # Its client may have left before the application was called: then the answer's first event tells so.
+    try:
+        await send(event)
+    except ClientDisconnected:
+        told[kind] += 1
+        raise
+
+
 async def events(kind, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    headers = [(b"content-type", b"text/event-stream")]
+    await answer(kind, send, {"type": "http.response.start", "status": 200, "headers": headers})
 
     async def listen():
         while (await receive())["type"] != "http.disconnect":
@@ -81,7 +93,7 @@ async def waiting(kind, receive, send):
 
 async def websocket(kind, receive, send):
     await receive()
-    await send({"type": "websocket.accept"})
+    await answer(kind, send, {"type": "websocket.accept"})
     try:
         while (event := await receive())["type"] == "websocket.receive":
             for _ in range(10):
