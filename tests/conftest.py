@@ -13,10 +13,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).with_name("wsgi")))
 sys.path.insert(0, str(Path(__file__).with_name("asgi")))
+sys.path.insert(0, str(Path(__file__).with_name("supervisor")))
 
 import apps
 from frameworks import FRAMEWORKS, start
 from serving import ServerProcess
+from shop import StartShop, write
 from wsgi_site import APPS_FOLDER, NamedPipe, Site
 
 TEST_SECONDS = 60
@@ -191,6 +193,27 @@ def serve() -> Iterator[Serve]:
     """Starts servers with options of their own: `serve("--threads=1")`. Each must end with exit code 0."""
     with ExitStack() as stack:
         yield _starter(stack)
+
+
+@pytest.fixture(name="start")
+def start_shop(tmp_path: Path) -> Iterator[StartShop]:
+    """Starts servers of code that a test brings along: `start(WSGI, "--workers=2")`. It is `shop.py` in the test's folder.
+
+    Each server must end with exit code 0, or with `code_at_end`; None: with any.
+    """
+    with ExitStack() as stack:
+
+        def start(code: str, *options: str, code_at_end: int | None = 0, **settings: str) -> Site:
+            write(tmp_path, code)
+            server = ServerProcess.start("shop:app", *options, cwd=tmp_path, env=settings)
+            _running[server] = 0
+            stack.callback(_running.pop, server)
+            stack.callback(server.stop, code_at_end)
+            site = Site(server)
+            stack.callback(site.close)
+            return site
+
+        yield start
 
 
 def _starter(stack: ExitStack) -> Serve:

@@ -107,6 +107,11 @@ class ServerProcess:
         """The process id of the server that was started."""
         return self.process.pid
 
+    def workers(self) -> list[int]:
+        """The process ids of its workers: all children that it has forked, oldest first."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
     def log(self) -> str:
         """All that it wrote to the standard error output up to now."""
         return self._stderr.text()

@@ -37,6 +37,58 @@ class Options(TypedDict, total=False):
     log_format: Literal["human", "json"] | None
     """Format of the log on the standard error output."""
 
+    workers: int | Literal["auto"] | None
+    """Worker processes; auto: one for each CPU that the server may use. Without it, WEB_CONCURRENCY counts
+    on the command line."""
+
+    no_supervisor: bool | None
+    """Serve from this process itself. Nothing replaces it when it crashes, and it cannot be reloaded: for
+    debuggers."""
+
+    reload_strategy: Literal["all", "rolling"] | None
+    """How SIGHUP replaces workers: all, with twice as many for a moment, or rolling, one after the other."""
+
+    preload: bool | None
+    """Import the application once, before workers are forked, which then share its memory. Threads and
+    connections that it opens at import do not work in workers, and SIGHUP does not read its code again."""
+
+    max_requests: int | None
+    """Replace a worker after about so many requests. 0: never. Its successor serves first, and no request
+    is lost."""
+
+    max_requests_jitter: int | None
+    """Up to so many requests more, chosen by each worker for itself, so that not all are replaced at once."""
+
+    max_lifetime: float | None
+    """Replace a worker after so many seconds. 0: never."""
+
+    max_lifetime_jitter: float | None
+    """Up to so many seconds more, chosen by each worker for itself."""
+
+    max_memory: int | str | None
+    """Replace a worker that holds so much memory (resident set, as `ps` shows it). 0: never."""
+
+    max_memory_hard: int | str | None
+    """End a worker that holds so much memory at once, with the requests that it has in flight, before the
+    machine runs out of it. 0: never."""
+
+    pid_file: str | os.PathLike[str] | None
+    """Write the process id of the server (of its supervisor) to this file, and remove it at the end."""
+
+    user: str | None
+    """User, by name or number, that the application runs as. Addresses are bound before, so a server that
+    root starts can have port 80. Its groups are the user's."""
+
+    group: str | None
+    """Group, by name or number, that the application runs as. Without it, the one of --user."""
+
+    umask: int | str | None
+    """Permissions that files which the application makes shall not have, such as 027."""
+
+    env_file: str | os.PathLike[str] | None
+    """File with lines KEY=value that are added to the environment before the application is imported; a
+    reload reads it again. Variables that are set already win."""
+
     bind: str | Sequence[str] | None
     """Address to listen on: HOST:PORT (IPv6 in brackets), :PORT, unix:PATH or fd://N. May be given several
     times. Port 0 takes a free port. Without this option: 127.0.0.1:8000, or 0.0.0.0:$PORT where PORT is

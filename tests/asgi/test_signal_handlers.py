@@ -71,12 +71,14 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 """
 
+ALONE = "--no-supervisor"
+"""The process that is sent signals is the one that serves."""
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 
 
 @LOOPS
 def test_the_loop_calls_handlers_that_were_set_at_the_start(serve_asgi: ServeAsgi, loop: str) -> None:
-    site = serve_asgi(f"--loop={loop}", code=APP)
+    site = serve_asgi(ALONE, f"--loop={loop}", code=APP)
     site.server.signal(signal.SIGUSR1)
     site.server.wait_output("from startup")
     assert site.server.stop() == 0
@@ -111,7 +113,7 @@ def test_mistakes_raise_what_asyncio_raises(serve_asgi: ServeAsgi, loop: str) ->
 
 
 def test_handlers_of_pythons_own_run_at_once_also_while_the_loop_is_blocked(serve_asgi: ServeAsgi) -> None:
-    site = serve_asgi("--loop=asyncio", "--stall-warning=0", code=APP)
+    site = serve_asgi(ALONE, "--loop=asyncio", "--stall-warning=0", code=APP)
     blocked = site.connect()
     blocked.send(get("/block"))
     site.server.wait_output("blocking")
@@ -121,7 +123,7 @@ def test_handlers_of_pythons_own_run_at_once_also_while_the_loop_is_blocked(serv
 
 
 def test_a_handler_that_exits_stops_the_server_in_good_order(serve_asgi: ServeAsgi) -> None:
-    site = serve_asgi(code=APP)
+    site = serve_asgi(ALONE, code=APP)
     assert site.fetch(get("/")).body == b"done"
     site.server.signal(signal.SIGHUP)
     assert site.server.wait() == 0
@@ -148,7 +150,7 @@ def test_a_wsgi_application_has_its_handlers_run_as_well(serve_asgi: ServeAsgi) 
         "    start_response('200 OK', [])\n"
         "    return [b'done']\n"
     )
-    site = serve_asgi(code=code)
+    site = serve_asgi(ALONE, code=code)
     assert site.fetch(get("/")).body == b"done"
     site.server.signal(signal.SIGUSR2)
     site.server.wait_output("handled")

@@ -174,7 +174,7 @@ def _memory(pid: int) -> int:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_thousand_clients_that_vanish_leave_nothing_behind(serve_asgi: ServeAsgi, loop: str) -> None:
-    site = serve_asgi(f"--loop={loop}", code=APP)
+    site = serve_asgi("--no-supervisor", f"--loop={loop}", code=APP)
     pid = site.server.pid
     assert isinstance(site.address, tuple)
     # The first visits fill what stays: pools, caches, buffers of the allocators.

@@ -124,6 +124,13 @@ impl<H: Handler> Service<hyper::Request<Incoming>> for Line<H> {
     }
 }
 
+impl<H> Line<H> {
+    /// Whether a response whose head is yet to be sent is its connection's last one.
+    fn is_draining(&self) -> bool {
+        self.shared.front.deadlines.is_draining()
+    }
+}
+
 impl<H: Handler> Line<H> {
     /// The line of a connection with `peer`.
     pub fn new(front: Arc<Front>, lane: Arc<Lane>, peer: Peer, handler: H) -> Self {
@@ -231,14 +238,15 @@ impl<H> Exchange<H> {
                 let body = OutgoingBody::Streamed(Source { receiver, meanwhile, entry });
                 line.shared.lane.push_response(Outgoing { head, body });
                 let response = hyper::Response::new(Nothing);
-                return if is_last { closing(response, version) } else { response };
+                return if is_last || line.is_draining() { closing(response, version) } else { response };
             }
         };
         if head.content_length.is_none() {
             head.content_length = payload.len();
         }
         line.shared.lane.push_response(Outgoing { head, body: OutgoingBody::Whole { payload, entry } });
-        hyper::Response::new(Nothing)
+        let response = hyper::Response::new(Nothing);
+        if line.is_draining() { closing(response, version) } else { response }
     }
 }
 

@@ -97,7 +97,8 @@ impl Watch {
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.bell.register(cx.waker());
-        if self.front.deadlines.is_draining() && !self.lane.is_partial() {
+        // As long as a request waits for the end of its response, it is the response's head that says whether it is the last.
+        if self.bell.may_go() && self.lane.is_idle() && !self.lane.is_partial() {
             Pin::new(&mut *connection).graceful_shutdown();
         }
         match Pin::new(connection).poll(cx) {
@@ -120,7 +121,7 @@ impl Watch {
         self.bell.register(cx.waker());
         match io.poll_wake(cx) {
             Poll::Ready(woken) => Poll::Ready(woken.unwrap_or(false)),
-            Poll::Pending if self.front.deadlines.is_draining() => Poll::Ready(false),
+            Poll::Pending if self.bell.may_go() => Poll::Ready(false),
             Poll::Pending => Poll::Pending,
         }
     }

@@ -34,6 +34,7 @@ pub struct Timeouts {
 pub struct Deadlines {
     now: AtomicU32,
     draining: AtomicBool,
+    hurried: AtomicBool,
     timeouts: Timeouts,
     table: Mutex<Table>,
     /// Connections that are idle and do not sleep yet. Changed only by whoever drives the reactor.
@@ -53,6 +54,8 @@ struct Slot {
     write_due: AtomicU32,
     /// The tick at which the connection became idle; 0: it is not, or it sleeps already.
     idle_since: AtomicU32,
+    /// The tick at which it came or last became idle, whatever has become of it since.
+    quiet_since: AtomicU32,
 }
 
 /// What a connection waits for when it reads.
@@ -88,6 +91,7 @@ impl Deadlines {
         Arc::new(Self {
             now: AtomicU32::new(1),
             draining: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
             timeouts,
             table: Mutex::default(),
             idle: AtomicUsize::new(0),
@@ -112,12 +116,16 @@ impl Deadlines {
             let due = due.load(Ordering::Relaxed);
             due != 0 && due <= now
         };
-        self.wake_where(|slot| late(&slot.read_due) || late(&slot.write_due) || slot.may_sleep(now));
+        let draining = self.is_draining();
+        self.wake_where(|slot| {
+            draining || late(&slot.read_due) || late(&slot.write_due) || slot.may_sleep(now)
+        });
     }
 
     /// Takes a connection in.
     pub fn enter(self: &Arc<Self>) -> Ticket {
         let slot = Arc::new(Slot::default());
+        slot.quiet_since.store(self.now.load(Ordering::Relaxed), Ordering::Relaxed);
         let mut table = self.table();
         let index = table.free.pop().unwrap_or(table.slots.len());
         if index == table.slots.len() {
@@ -128,9 +136,15 @@ impl Deadlines {
         Ticket { deadlines: Arc::clone(self), slot, index, reading: None, unsent: None }
     }
 
-    /// From now on every connection closes after the request it has begun.
+    /// From now on every connection closes after the request it has begun, or that it begins before [`Bell::may_go`].
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+        self.wake_where(|_| true);
+    }
+
+    /// After [`Deadlines::drain`]: what is idle closes at once.
+    pub fn hurry(&self) {
+        self.hurried.store(true, Ordering::SeqCst);
         self.wake_where(|_| true);
     }
 
@@ -211,6 +225,15 @@ impl Bell {
         is_idle && is_crowded || self.slot.may_sleep(self.deadlines.now.load(Ordering::Relaxed))
     }
 
+    /// Whether a connection that waits for its next request may close because the server drains. A client that has just had an
+    /// answer may be about to send another request, and would meet a closed connection: it has a moment to do so.
+    pub fn may_go(&self) -> bool {
+        let now = self.deadlines.now.load(Ordering::Relaxed);
+        let quiet_since = self.slot.quiet_since.load(Ordering::Relaxed);
+        self.deadlines.hurried.load(Ordering::Relaxed)
+            || self.deadlines.is_draining() && now >= quiet_since + QUIET_BEFORE_GOING
+    }
+
     /// The connection has done so.
     pub fn fell_asleep(&self) {
         self.deadlines.set_idle_since(&self.slot, 0);
@@ -288,6 +311,9 @@ impl Ticket {
         let idle_since =
             if wait == ReadWait::KeepAlive { self.deadlines.now.load(Ordering::Relaxed) } else { 0 };
         self.deadlines.set_idle_since(&self.slot, idle_since);
+        if idle_since != 0 {
+            self.slot.quiet_since.store(idle_since, Ordering::Relaxed);
+        }
         let timeouts = &self.deadlines.timeouts;
         let time = match wait {
             // Without keep-alive a connection waits for its first request only.
@@ -319,6 +345,8 @@ impl Drop for Ticket {
 pub const TICK: Duration = Duration::from_millis(250);
 /// Ticks of idleness after which a connection gives its memory back.
 const SLEEP_AFTER: u32 = 2;
+/// Ticks of idleness before a connection may close because the server drains.
+const QUIET_BEFORE_GOING: u32 = 4;
 /// Connections that may be idle without sleeping at once: a burst of new ones shall not take memory that then lies about.
 const MOST_AWAKE: usize = 256;
 /// How long we go on reading after our close so that the client gets our last response.

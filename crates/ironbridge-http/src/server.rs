@@ -29,23 +29,43 @@ use crate::{
 /// Tells a server to drain. Clones tell the same server.
 #[derive(Debug, Clone)]
 pub struct Drain {
-    begun: watch::Sender<bool>,
+    pace: watch::Sender<Pace>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Pace {
+    Serving,
+    Draining,
+    Hurried,
 }
 
 impl Drain {
     /// A drain that has not begun.
     pub fn new() -> Self {
-        Self { begun: watch::Sender::new(false) }
+        Self { pace: watch::Sender::new(Pace::Serving) }
     }
 
     /// Accept nothing new, finish what is in flight. May be called from any thread, and more than once.
     pub fn begin(&self) {
-        self.begun.send_replace(true);
+        self.reach(Pace::Draining);
     }
 
-    async fn wait(&self) {
+    /// As [`Self::begin`], without patience for idle clients that may be about to ask again.
+    pub fn hurry(&self) {
+        self.reach(Pace::Hurried);
+    }
+
+    fn reach(&self, wanted: Pace) {
+        self.pace.send_if_modified(|pace| {
+            let is_new = *pace < wanted;
+            *pace = (*pace).max(wanted);
+            is_new
+        });
+    }
+
+    async fn wait(&self, wanted: Pace) {
         // The sender lives as long as `self`: the only error cannot happen.
-        let _ = self.begun.subscribe().wait_for(|begun| *begun).await;
+        let _ = self.pace.subscribe().wait_for(|pace| *pace >= wanted).await;
     }
 }
 
@@ -93,9 +113,23 @@ pub async fn serve<H: Handler>(
         let _ = task.await;
     }
     deadlines.drain();
-    census.wait_until(|open| open == 0).await;
+    let hurry = async {
+        drain.wait(Pace::Hurried).await;
+        deadlines.hurry();
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = census.wait_until(|open| open == 0) => {}
+        () = hurry => {}
+    }
     ticker.abort();
 }
+
+/// More connections than any kernel's accept queue holds.
+const LONGEST_QUEUE: usize = 65_536;
+
+/// How often a drain finds a listener's queue empty before it believes it.
+const LAST_LOOKS: usize = 3;
 
 /// One listener's accept loop.
 struct Entrance<H> {
@@ -107,12 +141,22 @@ struct Entrance<H> {
 impl<H: Handler> Entrance<H> {
     async fn accept_until_drain(self, listener: AsyncListener, drain: Drain) {
         tokio::select! {
-            () = drain.wait() => {}
+            () = drain.wait(Pace::Draining) => {}
             () = self.accept_forever(&listener) => {}
         }
-        // What the kernel has accepted for us already was promised an answer.
-        while let Some(Ok((stream, remote))) = accept_now(&listener).await {
-            self.admit(stream, remote, listener.local().clone());
+        // What the kernel has accepted for us already was promised an answer. What comes meanwhile must not go on for ever.
+        let mut looks = 0;
+        for _ in 0..LONGEST_QUEUE {
+            match accept_now(&listener).await {
+                Some(Ok((stream, remote))) => self.admit(stream, remote, listener.local().clone()),
+                Some(Err(_)) => return,
+                None if looks == LAST_LOOKS => return,
+                // The reactor may not have seen it yet, or wants other tasks to have their turn.
+                None => {
+                    looks += 1;
+                    tokio::task::yield_now().await;
+                }
+            }
         }
     }
 

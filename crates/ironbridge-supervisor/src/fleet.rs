@@ -260,12 +260,17 @@ impl Fleet {
         self.newest + 1
     }
 
-    /// All workers that have not been told to end.
-    pub fn alive(&self) -> impl Iterator<Item = Pid> {
+    /// The generations of which workers may still be started: that of a reload in progress, and the one before it.
+    pub fn live_generations(&self) -> [u32; 2] {
+        [self.generation, self.former.map_or(self.generation, |former| former.generation)]
+    }
+
+    /// All workers that have not been told to end, and whether they serve already.
+    pub fn alive(&self) -> impl Iterator<Item = (Pid, bool)> {
         self.members
             .iter()
             .filter(|member| !matches!(member.state, State::Ending { .. }))
-            .map(|member| member.pid)
+            .map(|member| (member.pid, member.state == State::Serving))
     }
 
     /// What has happened that the operator should know; each event is told once.

@@ -9,7 +9,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
-    process::{Pid, Signal, WaitOptions, kill_process, wait},
+    process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait, waitpid},
     time::Timespec,
 };
 
@@ -53,10 +53,20 @@ pub trait Host {
     fn orders(&mut self) -> Vec<Order>;
 
     /// Reads the options again, for workers of this generation. `None`: they are faulty, and the operator has been told.
-    fn replan(&mut self, generation: u32) -> Option<Plan>;
+    /// `live`: of the former generations, those of which workers may still be started.
+    fn replan(&mut self, generation: u32, live: [u32; 2]) -> Option<Plan>;
 
     /// Closes the listeners: workers answer what the kernel still holds, and then nobody listens any more.
     fn close_listeners(&mut self);
+
+    /// A reload is over; `failure`: why the workers that were there go on.
+    fn reloaded(&mut self, workers: usize, failure: Option<String>);
+
+    /// Another number of workers is wanted.
+    fn scaled(&mut self, workers: usize);
+
+    /// Called whenever something has happened, and at the moment that it returned last.
+    fn pulse(&mut self) -> Option<Instant>;
 
     /// As many workers serve as are wanted. `interface`: what one of them takes the application for.
     fn serving(&mut self, interface: &str, workers: usize);
@@ -88,13 +98,15 @@ pub fn run(plan: Plan, host: &mut impl Host) -> io::Result<Outcome> {
         fleet: Fleet::new(plan),
         links: Vec::new(),
         interface: String::new(),
+        to_reopen: Vec::new(),
         memory_kills: memory_kills(),
     };
     loop {
         if let Some(outcome) = supervisor.settle(host)? {
             return Ok(outcome);
         }
-        supervisor.wait(host)?;
+        let pulse = host.pulse();
+        supervisor.wait(host, pulse)?;
         supervisor.obey(host);
         supervisor.listen();
         supervisor.reap()?;
@@ -105,6 +117,8 @@ struct Supervisor {
     fleet: Fleet,
     links: Vec<(Pid, Link)>,
     interface: String,
+    /// Who started while log files were moved away, and may have opened an old one.
+    to_reopen: Vec<Pid>,
     /// As of the last death.
     memory_kills: u64,
 }
@@ -152,12 +166,14 @@ impl Supervisor {
         Ok(None)
     }
 
-    fn wait(&self, host: &impl Host) -> io::Result<()> {
+    /// Until something happens, or it is time for the fleet's next step or the host's `pulse`.
+    fn wait(&self, host: &impl Host, pulse: Option<Instant>) -> io::Result<()> {
         let bell = host.bell();
         let mut waited = vec![PollFd::new(&bell, PollFlags::IN)];
         let links: Vec<_> = self.links.iter().filter_map(|(_, link)| link.open()).collect();
         waited.extend(links.iter().map(|link| PollFd::new(link, PollFlags::IN)));
-        let left = self.fleet.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let next = [self.fleet.deadline(), pulse].into_iter().flatten().min();
+        let left = next.map(|at| at.saturating_duration_since(Instant::now()));
         // Rounded up: to wake before the deadline would be to wake twice.
         let left = left.and_then(|left| Timespec::try_from(left + Duration::from_millis(1)).ok());
         match poll(&mut waited, left.as_ref()) {
@@ -174,17 +190,23 @@ impl Supervisor {
                 Order::Quit => self.stop(true, host),
                 _ if self.fleet.is_stopping() => {}
                 Order::Reload => {
-                    if let Some(plan) = host.replan(self.fleet.next_generation()) {
-                        tracing::info!("reloading: starting {} new", workers(plan.workers));
+                    if let Some(plan) =
+                        host.replan(self.fleet.next_generation(), self.fleet.live_generations())
+                    {
+                        tracing::info!("reloading: starting {}", workers(plan.workers, "new "));
                         self.fleet.reload(plan);
                     }
                 }
                 Order::ReopenLogs => {
-                    self.fleet.alive().for_each(|pid| signal(pid, Signal::USR1));
+                    for (pid, serves) in self.fleet.alive() {
+                        // One that starts may not listen yet, and would die of it.
+                        if serves { signal(pid, Signal::USR1) } else { self.to_reopen.push(pid) }
+                    }
                 }
                 Order::More | Order::Fewer => {
                     self.fleet.scale(order == Order::More);
-                    tracing::info!("{} from now on", workers(self.fleet.workers()));
+                    tracing::info!("{} from now on", workers(self.fleet.workers(), ""));
+                    host.scaled(self.fleet.workers());
                 }
             }
         }
@@ -202,6 +224,13 @@ impl Supervisor {
                     News::Ready(interface) => {
                         self.fleet.ready(*pid);
                         self.interface = interface;
+                        self.to_reopen.retain(|starting| {
+                            let is_it = starting == pid;
+                            if is_it {
+                                signal(*pid, Signal::USR1);
+                            }
+                            !is_it
+                        });
                     }
                     News::Tired(reason) => {
                         tracing::info!("worker {pid} is to be replaced: {reason}");
@@ -212,28 +241,41 @@ impl Supervisor {
         }
     }
 
-    /// Also orphans that the system has given to us, where we are process 1.
+    /// Takes leave of workers that have ended. Other children are somebody else's to wait for, unless the system has given
+    /// orphans to us because we are process 1.
     fn reap(&mut self) -> io::Result<()> {
-        loop {
-            match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => {
-                    let Some(exit) = Exit::new(status) else { continue };
-                    self.fleet.exited(pid, exit, Instant::now());
-                    self.links.retain(|(owner, _)| *owner != pid);
-                }
-                Ok(None) | Err(Errno::CHILD) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+        let workers: Vec<Pid> = self.links.iter().map(|(pid, _)| *pid).collect();
+        for pid in workers {
+            if let Some((_, status)) = ended(|| waitpid(Some(pid), WaitOptions::NOHANG))? {
+                self.ended(pid, status);
             }
+        }
+        while getpid().is_init()
+            && let Some((pid, status)) = ended(|| wait(WaitOptions::NOHANG))?
+        {
+            self.ended(pid, status);
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, pid: Pid, status: WaitStatus) {
+        if let Some(exit) = Exit::new(status) {
+            self.fleet.exited(pid, exit, Instant::now());
+            self.links.retain(|(owner, _)| *owner != pid);
+            self.to_reopen.retain(|starting| *starting != pid);
         }
     }
 
     fn report(&mut self, event: &Event, host: &mut impl Host) {
         match event {
             Event::Serving => host.serving(&self.interface, self.fleet.workers()),
-            Event::Reloaded => tracing::info!("reloaded: {} new", workers(self.fleet.workers())),
+            Event::Reloaded => {
+                tracing::info!("reloaded: {}", workers(self.fleet.workers(), "new "));
+                host.reloaded(self.fleet.workers(), None);
+            }
             Event::ReloadFailed(exit) => {
                 tracing::error!("the reload has failed: a new worker ended with {exit}; the old ones go on");
+                host.reloaded(self.fleet.workers(), Some(format!("a new worker ended with {exit}")));
             }
             Event::Died { pid, exit, pause } => {
                 let kills = memory_kills();
@@ -243,12 +285,25 @@ impl Supervisor {
             }
             Event::Unusable(exit) => match exit {
                 // Its own words stand above.
-                Exit::Code(_) => tracing::error!("the application does not start: giving up"),
+                Exit::Code(_) => tracing::error!("the first worker did not start: giving up"),
                 Exit::Signal(_) => tracing::error!(
-                    "the application does not start: its worker ended with {exit}{}",
+                    "the first worker did not start: it ended with {exit}{}",
                     cause(*exit, memory_kills() > self.memory_kills)
                 ),
             },
+        }
+    }
+}
+
+/// Asks again when a signal came in between. `None`: nobody has ended.
+fn ended(
+    ask: impl Fn() -> Result<Option<(Pid, WaitStatus)>, Errno>,
+) -> io::Result<Option<(Pid, WaitStatus)>> {
+    loop {
+        match ask() {
+            Err(Errno::INTR) => {}
+            Err(Errno::CHILD) => return Ok(None),
+            answer => return Ok(answer?),
         }
     }
 }
@@ -266,6 +321,6 @@ fn later(pause: Duration) -> String {
     if pause.is_zero() { String::new() } else { format!(" in {pause:?}") }
 }
 
-fn workers(count: usize) -> String {
-    if count == 1 { "1 worker".to_owned() } else { format!("{count} workers") }
+fn workers(count: usize, kind: &str) -> String {
+    format!("{count} {kind}worker{}", if count == 1 { "" } else { "s" })
 }

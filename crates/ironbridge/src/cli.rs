@@ -2,8 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 
-use ironbridge_http::{access_log::AccessLog, listener::addresses};
+use ironbridge_http::{
+    access_log::AccessLog,
+    listener::{Listener, addresses},
+    options::HttpOptions,
+};
 use ironbridge_python::asgi::lifespan::LifespanError;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
@@ -12,23 +17,31 @@ use crate::application::search_path::Searched;
 use crate::application::{self, LoadError, Loaded, report};
 use crate::discovery::{self, Hints};
 use crate::options::{Generate, Options};
-use crate::signals::Signals;
-use crate::sources::{self, Resolved, SourceError, command_line, known};
-use crate::worker::{Outcome, StartError, Worker};
+use crate::recycling::{Limits, Spent};
+use crate::signals::{Muffled, Role, Signals};
+use crate::sources::{Resolved, SourceError, Sources, command_line, known};
+use crate::supervised::{self, Charge, Part, Site, Tie};
+use crate::system::{
+    identity,
+    pid_file::PidFile,
+    systemd::{self, Systemd},
+};
+use crate::worker::{self, Outcome, StartError, Worker};
 use crate::{generate, logging, memory, shutdown};
 
 /// Runs `ironbridge ARGUMENTS` and returns its exit code: 0 all is well, 2 the user's mistake, 3 the application does not
 /// load, 130 interrupted while it loaded.
 pub fn run(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
-    match try_run(py, arguments) {
-        Ok(()) => 0,
-        Err(Stop { code, text }) => {
-            if let Some(text) = text {
-                complain(&format!("error: {text}"));
-            }
-            code
-        }
+    exit_code(try_run(py, arguments))
+}
+
+/// The exit code; says what is still to be said.
+pub(crate) fn exit_code(result: Result<(), Stop>) -> i32 {
+    let Err(Stop { code, text }) = result else { return 0 };
+    if let Some(text) = text {
+        complain(&format!("error: {text}"));
     }
+    code
 }
 
 /// Prints a line for the user to the standard error output, which may be closed.
@@ -45,17 +58,17 @@ pub(crate) fn announce(worker: &Worker) {
 }
 
 /// An exit code other than 0, and what is still to be said.
-struct Stop {
+pub(crate) struct Stop {
     code: i32,
     text: Option<String>,
 }
 
 impl Stop {
-    fn mistake(error: impl ToString) -> Self {
+    pub(crate) fn mistake(error: impl ToString) -> Self {
         Self { code: MISTAKE, text: Some(error.to_string()) }
     }
 
-    fn unexpected(error: PyErr) -> Self {
+    pub(crate) fn unexpected(error: PyErr) -> Self {
         Self { code: 1, text: Some(error.to_string()) }
     }
 }
@@ -66,11 +79,14 @@ const UNLOADABLE: i32 = 3;
 const INTERRUPTED: i32 = 130;
 
 fn try_run(py: Python<'_>, arguments: Vec<OsString>) -> Result<(), Stop> {
-    let options = match resolve(arguments) {
-        Ok(resolved) => prepare(resolved),
+    let sources = match command_line::settings(&known::options(), arguments) {
+        Ok(settings) => Sources::of_command_line(settings),
         Err(SourceError::Answer(text)) => return print(text.trim_end()),
         Err(error) => return Err(Stop::mistake(error)),
-    }?;
+    };
+    let resolved = sources.read().map_err(Stop::mistake)?;
+    memory::share_arenas();
+    let options = prepare(resolved, sources.start())?;
     if let Some(what) = options.generate {
         return print(
             match what {
@@ -81,19 +97,67 @@ fn try_run(py: Python<'_>, arguments: Vec<OsString>) -> Result<(), Stop> {
         );
     }
     let name = application_name(&options)?;
-    let app = load(py, &name, &options)?;
-    if options.check { check(&name, &options) } else { serve(py, app, &options) }
+    let start = sources.start().to_owned();
+    if options.check {
+        extend_environment(py, &options, &start)?;
+        load(py, &name, &options)?;
+        return check(&name, &options);
+    }
+    let pid_file = options.system.pid_file.as_ref().map(|file| PidFile::create(&start.join(file)));
+    // It is there until this function returns, in this process.
+    let _pid_file = pid_file.transpose().map_err(Stop::mistake)?;
+    let listeners = listen(py, &options)?;
+    if options.processes.no_supervisor {
+        extend_environment(py, &options, &start)?;
+        identity::assume(py, &options.system).map_err(Stop::mistake)?;
+        let app = load(py, &name, &options)?;
+        return serve(py, app, listeners, &options, None);
+    }
+    supervise(py, sources, Site { options, app: Some(name) }, listeners)
 }
 
-fn resolve(arguments: Vec<OsString>) -> Result<Resolved, SourceError> {
-    let known = known::options();
-    let highest = command_line::settings(&known, arguments)?;
-    sources::resolve(&known, highest, std::env::vars_os(), std::path::Path::new(""))
+/// Opens the listeners: those that systemd passes, or else those of `--bind`.
+fn listen(py: Python<'_>, options: &Options) -> Result<Vec<Listener>, Stop> {
+    let passed = systemd::passed_listeners();
+    if passed.is_empty() {
+        return worker::bind(&options.http).map_err(|error| start_failed(&error));
+    }
+    if !options.http.bind.is_empty() {
+        tracing::info!("systemd passes sockets: they take the place of --bind");
+    }
+    // They are meant for this process, and not for what the application starts.
+    let environ = py.import("os").and_then(|os| os.getattr("environ")).map_err(Stop::unexpected)?;
+    for variable in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+        environ.call_method1("pop", (variable, "")).map_err(Stop::unexpected)?;
+    }
+    let http = HttpOptions { bind: passed, ..options.http.clone() };
+    worker::bind(&http).map_err(|error| start_failed(&error))
+}
+
+fn extend_environment(py: Python<'_>, options: &Options, start: &Path) -> Result<(), Stop> {
+    identity::extend_environment(py, &options.system, start).map_err(Stop::mistake)
+}
+
+/// All options again, for a reload; `app` names the application. `None`: something is wrong, and was said.
+pub(crate) fn reread(
+    sources: &Sources,
+    app: impl FnOnce(&Options) -> Result<Option<String>, Stop>,
+) -> Option<Site> {
+    let site = sources.reread().map_err(Stop::mistake).and_then(|resolved| {
+        let options = prepare(resolved, sources.start())?;
+        Ok(Site { app: app(&options)?, options })
+    });
+    match site {
+        Ok(site) => Some(site),
+        Err(Stop { text, .. }) => {
+            tracing::error!("the reload has failed: {}; the old workers go on", text.unwrap_or_default());
+            None
+        }
+    }
 }
 
 /// Starts the log and goes to the site's folder.
-fn prepare(Resolved { options, warnings, file }: Resolved) -> Result<Options, Stop> {
-    memory::share_arenas();
+pub(crate) fn prepare(Resolved { options, warnings, file }: Resolved, start: &Path) -> Result<Options, Stop> {
     logging::init(options.log_level, options.log_format);
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -101,10 +165,14 @@ fn prepare(Resolved { options, warnings, file }: Resolved) -> Result<Options, St
     if let Some(file) = file {
         tracing::debug!("options read from {}", file.display());
     }
-    if let Some(folder) = &options.chdir {
-        let failed = |error| Stop::mistake(format!("option --chdir: {}: {error}", folder.display()));
-        std::env::set_current_dir(folder).map_err(failed)?;
-    }
+    // At a reload, what has this name may be another folder than it was.
+    let (folder, what) = match &options.chdir {
+        Some(folder) => (folder.as_path(), "option --chdir"),
+        None => (start, "the folder of the start"),
+    };
+    let failed = |error| Stop::mistake(format!("{what}: {}: {error}", folder.display()));
+    std::env::set_current_dir(start.join(folder)).map_err(failed)?;
+    identity::restrict(&options.system);
     Ok(options)
 }
 
@@ -118,7 +186,7 @@ fn application_name(options: &Options) -> Result<String, Stop> {
     Ok(choice.app)
 }
 
-fn load(py: Python<'_>, name: &str, options: &Options) -> Result<Loaded, Stop> {
+pub(crate) fn load(py: Python<'_>, name: &str, options: &Options) -> Result<Loaded, Stop> {
     for folder in options.pythonpath.iter().filter(|folder| !folder.exists()) {
         tracing::warn!("pythonpath: {} does not exist", folder.display());
     }
@@ -128,13 +196,13 @@ fn load(py: Python<'_>, name: &str, options: &Options) -> Result<Loaded, Stop> {
             LoadError::Spec(error) => Stop::mistake(error),
             error => {
                 report::print(py, &error);
-                Stop { code: exit_code(py, &error), text: None }
+                Stop { code: load_code(py, &error), text: None }
             }
         }
     })
 }
 
-fn exit_code(py: Python<'_>, error: &LoadError) -> i32 {
+fn load_code(py: Python<'_>, error: &LoadError) -> i32 {
     match error {
         LoadError::Raised { error, .. } if error.is_instance_of::<PyKeyboardInterrupt>(py) => INTERRUPTED,
         _ => UNLOADABLE,
@@ -147,9 +215,91 @@ fn check(name: &str, options: &Options) -> Result<(), Stop> {
     print(&format!("ok: {name} loads, and the options are valid"))
 }
 
-fn serve(py: Python<'_>, app: Loaded, options: &Options) -> Result<(), Stop> {
-    let signals = Signals::install(py).map_err(Stop::unexpected)?;
-    let worker = Worker::new(app, &options.worker()).map_err(|error| start_failed(&error))?;
+/// Keeps workers alive; in a worker, serves.
+fn supervise(py: Python<'_>, sources: Sources, site: Site, listeners: Vec<Listener>) -> Result<(), Stop> {
+    let start = sources.start().to_owned();
+    let preloaded = match &site {
+        Site { options, app: Some(name) } if options.processes.preload => {
+            extend_environment(py, options, &start)?;
+            Some(preload(py, name, options)?)
+        }
+        _ => None,
+    };
+    let reread = {
+        let is_preloaded = preloaded.is_some();
+        move || {
+            if is_preloaded {
+                tracing::warn!("--preload: the new workers serve the code that was imported at the start");
+            }
+            reread(&sources, |options| application_name(options).map(Some))
+        }
+    };
+    match supervised::run(py, site, listeners, reread).map_err(Stop::unexpected)? {
+        Part::Supervisor(0) => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        Part::Supervisor(code) => Err(Stop { code, text: None }),
+        Part::Worker(charge) => {
+            let Charge { site: Site { options, app }, listeners, muffled, tie } = *charge;
+            extend_environment(py, &options, &start)?;
+            identity::assume(py, &options.system).map_err(Stop::mistake)?;
+            let app = match preloaded {
+                Some(app) => app,
+                None => load(py, &app.unwrap_or_default(), &options)?,
+            };
+            serve(py, app, listeners, &options, Some((tie, muffled)))
+        }
+    }
+}
+
+/// Imports the application for all workers to come, and has the garbage collector leave alone what they share.
+fn preload(py: Python<'_>, name: &str, options: &Options) -> Result<Loaded, Stop> {
+    let app = load(py, name, options)?;
+    let collector = py.import("gc").map_err(Stop::unexpected)?;
+    for step in ["collect", "freeze"] {
+        collector.call_method0(step).map_err(Stop::unexpected)?;
+    }
+    if let Ok(threads) = std::fs::read_dir("/proc/self/task").map(Iterator::count)
+        && threads > 1
+    {
+        tracing::warn!(
+            "--preload: importing {name} has started {}; it does not exist in workers, where what it holds stays locked",
+            if threads == 2 { "a thread".to_owned() } else { format!("{} threads", threads - 1) }
+        );
+    }
+    Ok(app)
+}
+
+/// Serves from this process. `tie`: it is a supervisor's worker.
+pub(crate) fn serve(
+    py: Python<'_>,
+    app: Loaded,
+    listeners: Vec<Listener>,
+    options: &Options,
+    tie: Option<(Tie, Muffled)>,
+) -> Result<(), Stop> {
+    let (tie, muffled) = tie.unzip();
+    let role = if tie.is_some() { Role::Worker } else { Role::Alone };
+    let signals = Signals::take_over(py, role, muffled.unwrap_or_default()).map_err(Stop::unexpected)?;
+    let mut worker = Worker::new(app, listeners, &options.worker()).map_err(|error| start_failed(&error))?;
+    let (to_ask, to_end) = (tie.clone(), worker.controller());
+    let limits = Limits::choose(&options.processes.recycling);
+    worker.recycle(limits, move |spent| match (spent, &to_ask) {
+        (Spent::Tired(reason), Some(tie)) => tie.is_tired(reason),
+        // Whoever has started it may start another one.
+        (Spent::Tired(reason), None) => {
+            tracing::warn!("ending, for there is no supervisor to replace this server: {reason}");
+            to_end.stop();
+        }
+        (Spent::Dangerous(reason), _) => {
+            tracing::error!("ending at once: {reason}");
+            if let Some(tie) = &to_ask {
+                tie.is_tired(reason);
+            }
+            to_end.kill();
+        }
+    });
     let listening = signals.map(|signals| signals.listen(worker.controller()));
     let listening = listening.transpose().map_err(|error| Stop::unexpected(error.into()))?;
     if let Err(error) = py.detach(|| worker.start()) {
@@ -160,14 +310,27 @@ fn serve(py: Python<'_>, app: Loaded, options: &Options) -> Result<(), Stop> {
             if matches!(error, StartError::Lifespan(LifespanError::Stopped)) { 0 } else { UNLOADABLE },
         );
     }
-    announce(&worker);
+    match &tie {
+        Some(tie) => {
+            let told = tie.serves(worker.interface().name(), worker.controller());
+            told.map_err(|error| Stop::unexpected(error.into()))?;
+        }
+        None => {
+            announce(&worker);
+            Systemd::new().ready("serving");
+        }
+    }
     let outcome = py.detach(|| worker.run());
     // Handlers stay until the end of a process that cannot end by itself: a last Ctrl-C still has to work.
     if let Outcome::Stuck { threads } = outcome {
         tracing::warn!("{threads} threads still run application code: leaving without them");
         shutdown::leave(py, 0);
     }
-    tracing::info!("stopped");
+    match tie {
+        // Its supervisor says that all have stopped.
+        Some(_) => tracing::debug!("worker stopped"),
+        None => tracing::info!("stopped"),
+    }
     match listening {
         Some(listening) => listening.leave(py).map_err(Stop::unexpected),
         None => Ok(()),

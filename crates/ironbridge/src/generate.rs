@@ -157,6 +157,7 @@ fn python_type(option: &KnownOption, argument: &Arg) -> String {
             )
         }
         "N" => "int".to_owned(),
+        "COUNT" => "int | Literal[\"auto\"]".to_owned(),
         "SECONDS" => "float".to_owned(),
         "BYTES" | "MODE" => "int | str".to_owned(),
         "FILE" | "DIR" => "str | os.PathLike[str]".to_owned(),
@@ -207,6 +208,7 @@ mod tests {
         let types = types();
         for line in [
             "    threads: int | None\n",
+            "    workers: int | Literal[\"auto\"] | None\n",
             "    bind: str | Sequence[str] | None\n",
             "    graceful_timeout: float | None\n",
             "    log_level: Literal[\"trace\", \"debug\", \"info\", \"warn\", \"error\"] | None\n",

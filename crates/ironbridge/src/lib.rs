@@ -4,6 +4,8 @@
 //! * [`discovery`]: which application is meant. [`application`]: its import.
 //! * [`worker`]: front end, engine and application, put together, with `memory` to tidy up behind it. [`signals`],
 //!   [`shutdown`]: its end.
+//! * `supervised`: the process that keeps workers alive. [`recycling`]: when a worker has served for long enough.
+//! * [`system`]: user, files, service manager.
 //! * [`logging`]: the diagnostic log. [`generate`]: docs and types of the options.
 //! * [`cli`], [`python_api`]: the two ways in, `ironbridge ...` and `ironbridge.serve(...)`.
 //!
@@ -17,10 +19,13 @@ pub mod logging;
 mod memory;
 pub mod options;
 pub mod python_api;
+pub mod recycling;
 pub mod shutdown;
 pub mod signals;
 pub mod sources;
+mod supervised;
 mod sys;
+pub mod system;
 pub mod worker;
 
 pub use python_api::_native;

@@ -45,7 +45,7 @@ fn is_worth_it(resident: u64, usual: u64) -> bool {
 }
 
 /// Bytes that the process has in memory (proc_pid_statm(5)).
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)

@@ -3,15 +3,20 @@
 //! A field here (or in [`HttpOptions`], [`PythonOptions`]) is the only definition of an option. The command line,
 //! the environment, the TOML file, `serve(**options)`, `--help`, the reference docs and the type stubs follow from it.
 
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use ironbridge_http::options::HttpOptions;
 use ironbridge_python::options::PythonOptions;
+use ironbridge_supervisor::fleet::{Plan, Strategy};
 
 use crate::logging::LogFormat;
+use crate::recycling::RecyclingOptions;
+use crate::system::SystemOptions;
 use crate::worker::WorkerOptions;
 
 /// Serve a Python web application over HTTP.
@@ -69,6 +74,14 @@ pub struct Options {
     #[arg(long, value_name = "WHAT", hide = true)]
     pub generate: Option<Generate>,
 
+    /// The supervisor's.
+    #[command(flatten)]
+    pub processes: ProcessOptions,
+
+    /// The system's.
+    #[command(flatten)]
+    pub system: SystemOptions,
+
     /// The front end's.
     #[command(flatten)]
     pub http: HttpOptions,
@@ -78,7 +91,71 @@ pub struct Options {
     pub python: PythonOptions,
 }
 
+/// Options of the supervisor.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Processes")]
+pub struct ProcessOptions {
+    /// Worker processes; auto: one for each CPU that the server may use. Without it, WEB_CONCURRENCY counts on the command
+    /// line.
+    #[arg(long, short = 'w', value_name = "COUNT", default_value = "1", value_parser = parse_workers)]
+    pub workers: usize,
+
+    /// Serve from this process itself. Nothing replaces it when it crashes, and it cannot be reloaded: for debuggers.
+    #[arg(long)]
+    pub no_supervisor: bool,
+
+    /// How SIGHUP replaces workers: all, with twice as many for a moment, or rolling, one after the other.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = ReloadStrategy::All)]
+    pub reload_strategy: ReloadStrategy,
+
+    /// Import the application once, before workers are forked, which then share its memory. Threads and connections that
+    /// it opens at import do not work in workers, and SIGHUP does not read its code again.
+    #[arg(long)]
+    pub preload: bool,
+
+    /// After what a worker is replaced.
+    #[command(flatten)]
+    pub recycling: RecyclingOptions,
+}
+
+/// How a reload replaces workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReloadStrategy {
+    /// All at once.
+    All,
+    /// One after the other.
+    Rolling,
+}
+
+fn parse_workers(text: &str) -> Result<usize, String> {
+    let cpus = || thread::available_parallelism().map_or(1, NonZero::get);
+    match text {
+        "auto" => Ok(cpus().min(MOST_WORKERS)),
+        _ => match text.parse() {
+            Ok(count @ 1..=MOST_WORKERS) => Ok(count),
+            _ => Err(format!("expected a whole number from 1 to {MOST_WORKERS}, or auto")),
+        },
+    }
+}
+
+/// More would only fight for the CPUs.
+const MOST_WORKERS: usize = 1024;
+
 impl Options {
+    /// What the supervisor is to keep alive.
+    pub fn plan(&self) -> Plan {
+        let lifespan = self.python.lifespan_timeout;
+        let end = self.graceful_timeout + if lifespan > 0.0 { lifespan } else { 0.0 };
+        Plan {
+            workers: self.processes.workers,
+            strategy: match self.processes.reload_strategy {
+                ReloadStrategy::All => Strategy::All,
+                ReloadStrategy::Rolling => Strategy::Rolling,
+            },
+            patience: Duration::from_secs_f64(end) + LAST_PATIENCE,
+        }
+    }
+
     /// The part that a worker needs.
     pub fn worker(&self) -> WorkerOptions {
         WorkerOptions {
@@ -88,6 +165,9 @@ impl Options {
         }
     }
 }
+
+/// How long a worker may take to end beyond what its own deadlines allow; then it is killed.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How important a log message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +218,18 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Options::command().debug_assert();
+    }
+
+    #[test]
+    fn workers_are_a_number_or_one_for_each_cpu() {
+        assert_eq!(parse_workers("4"), Ok(4));
+        assert!(parse_workers("auto").is_ok_and(|count| count >= 1));
+        for wrong in ["0", "-1", "1025", "all", ""] {
+            assert_eq!(
+                parse_workers(wrong),
+                Err("expected a whole number from 1 to 1024, or auto".to_owned())
+            );
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The Python module `ironbridge._native`: `main`, `serve`, `Server`.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -13,11 +12,14 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::application::search_path::Searched;
 use crate::application::{self, Loaded};
+use crate::cli::Stop;
 use crate::options::Options;
-use crate::signals::Signals;
-use crate::sources::{self, SourceError, keywords, known};
-use crate::worker::{Controller, Outcome, StartError, Worker, WorkerOptions};
-use crate::{cli, logging, memory};
+use crate::signals::{Role, Signals};
+use crate::sources::{Resolved, SourceError, Sources, keywords, known};
+use crate::supervised::{self, Charge, Part, Site};
+use crate::system::{SystemOptions, identity, pid_file::PidFile};
+use crate::worker::{self, Controller, Outcome, StartError, Worker, WorkerOptions};
+use crate::{cli, logging, memory, shutdown};
 
 /// Ironbridge's native part. Use it through the package ``ironbridge``.
 #[pymodule(gil_used = false)]
@@ -68,6 +70,9 @@ fn new_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// flight ``graceful_timeout`` seconds to finish. A second Ctrl-C ends it at once. In other threads signals are left alone.
 /// Handlers that were installed before are put back afterwards.
 ///
+/// With ``workers=4`` this process becomes the supervisor of four worker processes, which are forked (``os.fork``) and never
+/// return from this call.
+///
 /// Args:
 ///     app: The application: a callable, or a string such as ``"shop.wsgi:application"``.
 ///     **options: Every option of the command line under its long name, with underscores: ``bind="127.0.0.1:8000"``,
@@ -78,15 +83,29 @@ fn new_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 ///     TypeError: An option does not exist, has a value of the wrong type, or ``app`` is no application.
 ///     ValueError: An option has a value that it does not take, or ``app`` is a string that names nothing.
 ///     OSError: An address cannot be bound.
+///     RuntimeError: With ``workers``: not in the main thread, or no worker starts.
 ///     Exception: Whatever importing the application raises.
 #[pyfunction]
 #[pyo3(signature = (app, **options))]
 fn serve(py: Python<'_>, app: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
-    let options = read_options(py, "serve", options, &[])?;
+    let sources = read_options("serve", options, &[], py)?;
+    let options = first_options(&sources)?;
+    identity::restrict(&options.system);
     memory::share_arenas();
+    let pid_file = options.system.pid_file.as_ref().map(|file| PidFile::create(&sources.start().join(file)));
+    let _pid_file = pid_file.transpose().map_err(PyValueError::new_err)?;
+    if options.processes.workers > 1 {
+        return supervise(app, &sources, options);
+    }
+    let system = options.system.clone();
+    identity::extend_environment(py, &system, sources.start()).map_err(PyValueError::new_err)?;
     let (app, options) = load(app, &options)?;
-    let signals = Signals::install(py)?;
-    let worker = match Worker::new(app, &options) {
+    let signals = Signals::install(py, Role::Guest)?;
+    let made = worker::bind(&options.http).and_then(|listeners| {
+        identity::assume(py, &system).map_err(StartError::Config)?;
+        Worker::new(app, listeners, &options)
+    });
+    let worker = match made {
         Ok(worker) => worker,
         Err(error) => {
             signals.map(|signals| signals.restore(py)).transpose()?;
@@ -145,8 +164,18 @@ impl Server {
     #[new]
     #[pyo3(signature = (app, **options))]
     fn new(app: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let options =
-            read_options(app.py(), "Server", options, &[("bind", "127.0.0.1:0"), ("log_level", "warn")])?;
+        let defaults = [("bind", "127.0.0.1:0"), ("log_level", "warn")];
+        let options = first_options(&read_options("Server", options, &defaults, app.py())?)?;
+        if options.processes.workers > 1 {
+            return Err(PyValueError::new_err(
+                "a Server is one process: use serve() for more than one worker",
+            ));
+        }
+        let SystemOptions { pid_file, user, group, umask, env_file } = &options.system;
+        if pid_file.is_some() || user.is_some() || group.is_some() || umask.is_some() || env_file.is_some() {
+            let text = "a Server is part of a program, which decides about pid_file, user, group, umask and env_file";
+            return Err(PyValueError::new_err(text));
+        }
         let (app, options) = load(app, &options)?;
         Ok(Self { app, options, running: std::sync::Mutex::new(None), claimed: AtomicBool::new(false) })
     }
@@ -256,7 +285,8 @@ type Started = Result<(Controller, Vec<String>), StartError>;
 
 /// The worker is made in its own thread, so that no part of it ever has to change threads.
 fn serve_in_background(app: Loaded, options: &WorkerOptions, ready: &mpsc::Sender<Started>) {
-    let made = Python::attach(|_| Worker::new(app, options));
+    let made = worker::bind(&options.http)
+        .and_then(|listeners| Python::attach(|_| Worker::new(app, listeners, options)));
     let worker = match made.and_then(|worker| worker.start().map(|()| worker)) {
         Ok(worker) => worker,
         Err(error) => return drop(ready.send(Err(error))),
@@ -273,13 +303,47 @@ fn report(outcome: Outcome) {
     }
 }
 
-/// All sources together; `defaults` are keywords that hold where the caller gives none.
+/// Serves with worker processes.
+fn supervise(app: &Bound<'_, PyAny>, sources: &Sources, options: Options) -> PyResult<()> {
+    let py = app.py();
+    // In the workers, so that a reload reads its code again.
+    let name = app.cast::<PyString>().ok().map(ToString::to_string);
+    let preloaded = match &name {
+        Some(name) if options.processes.preload => Some(load(name.into_pyobject(py)?.as_any(), &options)?.0),
+        Some(_) => None,
+        None => Some(load(app, &options)?.0),
+    };
+    let listeners = worker::bind(&options.http).map_err(exception)?;
+    let reread = || cli::reread(sources, |_| Ok(name.clone()));
+    match supervised::run(py, Site { options, app: name.clone() }, listeners, reread)? {
+        Part::Supervisor(0) => Ok(()),
+        Part::Supervisor(code) => {
+            let text =
+                format!("no worker starts: the first one ended with exit code {code}; the log says why");
+            Err(PyRuntimeError::new_err(text))
+        }
+        Part::Worker(charge) => {
+            let Charge { site: Site { options, app }, listeners, muffled, tie } = *charge;
+            let prepared = identity::extend_environment(py, &options.system, sources.start())
+                .and_then(|()| identity::assume(py, &options.system));
+            let app = prepared.map_err(Stop::mistake).and_then(|()| match preloaded {
+                Some(app) => Ok(app),
+                None => cli::load(py, &app.unwrap_or_default(), &options),
+            });
+            let served = app.and_then(|app| cli::serve(py, app, listeners, &options, Some((tie, muffled))));
+            // The caller's program goes on in the supervisor only.
+            shutdown::leave(py, cli::exit_code(served));
+        }
+    }
+}
+
+/// Where options come from; `defaults` are keywords that hold where the caller gives none.
 fn read_options(
-    py: Python<'_>,
     function: &'static str,
     given: Option<&Bound<'_, PyDict>>,
     defaults: &[(&str, &str)],
-) -> PyResult<Options> {
+    py: Python<'_>,
+) -> PyResult<Sources> {
     let known = known::options();
     let all = PyDict::new(py);
     for (name, value) in defaults {
@@ -291,21 +355,23 @@ fn read_options(
             all.set_item(name, value)?;
         }
     }
-    let highest = keywords::settings(&known, function, Some(&all)).map_err(source_exception)?;
-    let resolved =
-        sources::resolve(&known, highest, std::env::vars_os(), Path::new("")).map_err(source_exception)?;
-    logging::init(resolved.options.log_level, resolved.options.log_format);
-    for warning in &resolved.warnings {
+    keywords::settings(&known, function, Some(&all)).map(Sources::of_keywords).map_err(source_exception)
+}
+
+fn first_options(sources: &Sources) -> PyResult<Options> {
+    let Resolved { options, warnings, .. } = sources.read().map_err(source_exception)?;
+    logging::init(options.log_level, options.log_format);
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
-    Ok(resolved.options)
+    if let Some(folder) = &options.chdir {
+        std::env::set_current_dir(folder)?;
+    }
+    Ok(options)
 }
 
 fn load(app: &Bound<'_, PyAny>, options: &Options) -> PyResult<(Loaded, WorkerOptions)> {
     let py = app.py();
-    if let Some(folder) = &options.chdir {
-        std::env::set_current_dir(folder)?;
-    }
     let loaded = match app.cast::<PyString>() {
         Ok(name) => {
             let searched = Searched::extend(py, &options.pythonpath)?;

@@ -24,7 +24,11 @@ use ironbridge_python::{
 };
 use pyo3::{exceptions::PyException, prelude::*};
 
-use crate::{application::Loaded, memory};
+use crate::{
+    application::Loaded,
+    memory,
+    recycling::{self, Limits, Spent},
+};
 
 /// What a worker is told.
 #[derive(Debug, Clone)]
@@ -60,10 +64,13 @@ pub struct Worker {
     interface: Interface,
     listeners: Vec<Listener>,
     config: HttpConfig,
-    journal: Arc<Journal>,
     controller: Controller,
     graceful_timeout: Duration,
+    recycling: Option<(Limits, Act)>,
 }
+
+/// Acts on limits that a worker has reached.
+type Act = Box<dyn Fn(Spent) + Send + Sync>;
 
 /// Stops a running worker, from any thread.
 #[derive(Clone)]
@@ -71,6 +78,7 @@ pub struct Controller {
     drain: Drain,
     ending: Arc<Ending>,
     chores: Arc<Chores>,
+    journal: Arc<Journal>,
 }
 
 impl std::fmt::Debug for Controller {
@@ -119,22 +127,28 @@ pub enum Outcome {
     },
 }
 
+/// Opens all listeners.
+///
+/// # Errors
+/// [`StartError::Bind`].
+pub fn bind(options: &HttpOptions) -> Result<Vec<Listener>, StartError> {
+    let port = std::env::var("PORT").ok();
+    addresses(options, port.as_deref())
+        .and_then(|addresses| addresses.iter().map(|address| Listener::bind(address, options)).collect())
+        .map_err(|error| StartError::Bind(error.to_string()))
+}
+
 impl Worker {
-    /// Binds and builds everything; nothing is served yet.
+    /// Builds everything; nothing is served yet.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn new(app: Loaded, options: &WorkerOptions) -> Result<Self, StartError> {
-        let port = std::env::var("PORT").ok();
-        let listeners = addresses(&options.http, port.as_deref())
-            .and_then(|addresses| {
-                addresses.iter().map(|address| Listener::bind(address, &options.http)).collect()
-            })
-            .map_err(|error| StartError::Bind(error.to_string()))?;
+    pub fn new(app: Loaded, listeners: Vec<Listener>, options: &WorkerOptions) -> Result<Self, StartError> {
         let access_log =
             AccessLog::open(&options.http).map_err(|error| StartError::Config(error.to_string()))?;
         let Loaded { callable, interface } = app;
-        let controller = Controller::new();
+        let journal = Arc::new(Journal { counters: Arc::new(Counters::default()), access_log });
+        let controller = Controller::new(journal);
         let chores = &controller.chores;
         let engine = Python::attach(|py| Engine::new(py, callable, interface, &options.python, chores))
             .map_err(StartError::App)?;
@@ -149,9 +163,9 @@ impl Worker {
             interface,
             listeners,
             config,
-            journal: Arc::new(Journal { counters: Arc::new(Counters::default()), access_log }),
             controller,
             graceful_timeout: options.graceful_timeout,
+            recycling: None,
         })
     }
 
@@ -170,6 +184,11 @@ impl Worker {
         self.controller.clone()
     }
 
+    /// Has the worker tell `act` when it has reached one of its limits.
+    pub fn recycle(&mut self, limits: Limits, act: impl Fn(Spent) + Send + Sync + 'static) {
+        self.recycling = Some((limits, Box::new(act)));
+    }
+
     /// Starts the application, where it has something to do before requests come (ASGI's lifespan). The caller is detached
     /// from Python.
     ///
@@ -186,7 +205,8 @@ impl Worker {
 
     /// Serves until stopped. The caller is detached from Python.
     pub fn run(self) -> Outcome {
-        let Self { engine, interface: _, listeners, config, journal, controller, graceful_timeout } = self;
+        let Self { engine, interface: _, listeners, config, controller, graceful_timeout, recycling } = self;
+        let journal = &controller.journal;
         let listeners = {
             let _context = engine.enter();
             listeners.into_iter().map(Listener::into_tokio).collect::<Result<Vec<_>, _>>()
@@ -199,13 +219,16 @@ impl Worker {
             }
         };
         let serving =
-            serve(listeners, config, Arc::clone(&journal), engine.service(), controller.drain.clone());
+            serve(listeners, config, Arc::clone(journal), engine.service(), controller.drain.clone());
         let ending = Arc::clone(&controller.ending);
         engine.spawn(async move {
             serving.await;
             ending.change(|stage| stage.drained = true);
         });
         engine.spawn(memory::trim_when_quiet(Arc::clone(&journal.counters)));
+        if let Some((limits, act)) = recycling {
+            engine.spawn(recycling::watch(limits, Arc::clone(&journal.counters), act));
+        }
         engine.start();
         let chores = &controller.chores;
         let _closing = Closing(Arc::clone(chores));
@@ -246,11 +269,18 @@ impl Worker {
 }
 
 impl Controller {
-    fn new() -> Self {
+    fn new(journal: Arc<Journal>) -> Self {
         let (ending, chores): (Arc<Ending>, Arc<Chores>) = Default::default();
         let told = Arc::clone(&ending);
         chores.hang_bell(Box::new(move || told.change(|_| {})));
-        Self { drain: Drain::new(), ending, chores }
+        Self { drain: Drain::new(), ending, chores, journal }
+    }
+
+    /// Opens the access log's file again, after it was moved away.
+    pub fn reopen_logs(&self) {
+        if let Some(log) = &self.journal.access_log {
+            log.reopen();
+        }
     }
 
     /// Has Python's handlers run, for signals that have come.
@@ -280,6 +310,7 @@ impl Controller {
             stage.killed.get_or_insert_with(Instant::now);
         });
         self.stop();
+        self.drain.hurry();
     }
 }
 

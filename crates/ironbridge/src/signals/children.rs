@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
-use super::{Former, NO_WAKEUP_FD, SIGNALS};
+use super::{Former, NO_WAKEUP_FD};
 
 /// Registers for all forks to come. Python has no way to take this back, so it asks `installed` each time.
 pub(super) fn release(py: Python<'_>, former: &Arc<Former>, installed: &Arc<AtomicBool>) -> PyResult<()> {
     let (former, installed) = (former.clone(), installed.clone());
-    let before = move |py: Python<'_>| if installed.load(Ordering::Acquire) { block(py) } else { Ok(()) };
+    let signals: Vec<i32> = former.handlers.iter().map(|(number, _)| *number).collect();
+    let before =
+        move |py: Python<'_>| if installed.load(Ordering::Acquire) { block(py, &signals) } else { Ok(()) };
     let in_child = move |py: Python<'_>| match BLOCKED.with_borrow(Option::is_some) {
         true => former.put_back(py, NO_WAKEUP_FD, None).and_then(|()| unblock(py)),
         false => Ok(()),
@@ -33,9 +35,9 @@ thread_local! {
 }
 
 /// Signals wait, in this thread and in the child that it forks.
-fn block(py: Python<'_>) -> PyResult<()> {
+fn block(py: Python<'_>, signals: &[i32]) -> PyResult<()> {
     let signal = py.import("signal")?;
-    let mask = signal.call_method1("pthread_sigmask", (signal.getattr("SIG_BLOCK")?, SIGNALS))?.unbind();
+    let mask = signal.call_method1("pthread_sigmask", (signal.getattr("SIG_BLOCK")?, signals))?.unbind();
     // Of two servers that run at once, only the first one's mask is the thread's own.
     BLOCKED.with_borrow_mut(|blocked| {
         blocked.get_or_insert(mask);

@@ -34,6 +34,25 @@ pub fn settings(
     Ok(reading)
 }
 
+/// What variables that platforms set say of options of ours. They count less than any other source: nobody has meant this one
+/// server by them.
+///
+/// # Errors
+/// As [`settings`].
+pub fn defaults(
+    known: &[KnownOption],
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Vec<Setting>, SourceError> {
+    let given = PLATFORM.iter().filter_map(|(name, option)| {
+        let value = variable(name).filter(|value| !value.is_empty())?;
+        Some(setting(known::find(known, option)?, name, &value))
+    });
+    given.collect()
+}
+
+/// Variables of hosting platforms, and the options that they mean.
+const PLATFORM: [(&str, &str); 1] = [("WEB_CONCURRENCY", "workers")];
+
 fn setting(option: &KnownOption, name: &str, value: &OsStr) -> Result<Setting, SourceError> {
     let place = Place::Environment(name.to_owned());
     let values = match option.kind {

@@ -96,7 +96,8 @@ pub const OCTAL: &str = "expected permission bits in octal: \"660\" or 0o660";
 pub const PREFIX: &str = "IRONBRIDGE_";
 
 /// Names that other servers have for options of ours.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("preload-app", "preload"),
     ("host", "bind"),
     ("port", "bind"),
     ("uds", "bind"),
@@ -158,7 +159,7 @@ mod tests {
         let known = options();
         assert_eq!(nearest_option(&known, "thread").as_deref(), Some("threads"));
         assert_eq!(nearest_option(&known, "graceful_timout").as_deref(), Some("graceful-timeout"));
-        for none in ["zzz", "reload", "certfile", "workers"] {
+        for none in ["zzz", "certfile", "statsd-host"] {
             assert_eq!(nearest_option(&known, none), None, "{none}");
         }
         assert_eq!(nearest_option(&known, "port").as_deref(), Some("bind"));

@@ -97,6 +97,68 @@ pub enum SourceError {
     Answer(String),
 }
 
+/// Where options come from, to be read again at a reload.
+#[derive(Debug)]
+pub struct Sources {
+    highest: Vec<Setting>,
+    /// Whether variables of hosting platforms count.
+    platform: bool,
+    start: PathBuf,
+}
+
+impl Sources {
+    /// Those of a command line.
+    pub fn of_command_line(settings: Vec<Setting>) -> Self {
+        Self { highest: settings, platform: true, start: start_folder() }
+    }
+
+    /// Those of a call of `serve()`.
+    pub fn of_keywords(settings: Vec<Setting>) -> Self {
+        Self { highest: settings, platform: false, start: start_folder() }
+    }
+
+    /// The folder of the start.
+    pub fn start(&self) -> &Path {
+        &self.start
+    }
+
+    /// Reads them for the first time, from the folder of the start.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub fn read(&self) -> Result<Resolved, SourceError> {
+        // So that messages name files as the user does.
+        self.resolve(Path::new(""))
+    }
+
+    /// Reads them again, whatever the current folder is by now.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub fn reread(&self) -> Result<Resolved, SourceError> {
+        self.resolve(&self.start)
+    }
+
+    fn resolve(&self, folder: &Path) -> Result<Resolved, SourceError> {
+        let known = known::options();
+        let lowest = match self.platform {
+            true => environment::defaults(&known, |name| std::env::var_os(name))?,
+            false => Vec::new(),
+        };
+        resolve(&known, self.highest.clone(), lowest, std::env::vars_os(), folder)
+    }
+}
+
+/// The current folder as the shell names it: of a link to the newest release, the link, so that a reload follows it.
+fn start_folder() -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    let named = std::env::var_os("PWD").map(PathBuf::from).filter(|named| named.is_absolute());
+    match named.and_then(|named| Some((named.canonicalize().ok()?, named))) {
+        Some((real, named)) if real == here => named,
+        _ => here,
+    }
+}
+
 /// All sources together.
 #[derive(Debug)]
 pub struct Resolved {
@@ -108,30 +170,39 @@ pub struct Resolved {
     pub file: Option<PathBuf>,
 }
 
-/// Reads all sources; `highest` is the command line's or `serve()`'s settings.
+/// Reads all sources; `highest` is the command line's or `serve()`'s settings, `lowest` those that hold where nothing else is
+/// said. Relative paths of the sources themselves start at `folder`.
 ///
 /// # Errors
 /// The first mistake in any source, lowest source first.
 pub fn resolve(
     known: &[KnownOption],
     highest: Vec<Setting>,
+    lowest: Vec<Setting>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     folder: &Path,
 ) -> Result<Resolved, SourceError> {
     let environment::Reading { settings: environment, warnings } = environment::settings(known, variables)?;
     let above = merge([environment, highest]);
-    let explicit = value_of(&above, "config").map(PathBuf::from);
+    let explicit = value_of(&above, "config").map(|file| folder.join(file));
     // A site's file lies in the site's folder: `--chdir` decides which one that is.
     let folder = value_of(&above, "chdir").map_or_else(|| folder.to_owned(), |chdir| folder.join(chdir));
     let file = file::find(explicit.as_deref(), &folder)?;
-    let lowest = file.as_ref().map(|file| file.settings(known)).transpose()?.unwrap_or_default();
+    let below = file.as_ref().map(|file| file.settings(known)).transpose()?.unwrap_or_default();
 
-    let merged = merge([lowest, above.into_values().collect()]);
-    Ok(Resolved {
-        options: parse_all(merged.values())?,
-        warnings,
-        file: file.map(file::OptionsFile::into_path),
-    })
+    let merged = merge([below, above.into_values().collect()]);
+    let mut options = parse_all(merged.values())?;
+    if options.processes.no_supervisor
+        && options.processes.workers > 1
+        && let Some(Setting { place, .. }) = merged.get("workers")
+    {
+        let reason = "more than one worker needs a supervisor, and --no-supervisor was given".to_owned();
+        return Err(SourceError::Invalid { place: place.clone(), reason });
+    }
+    if !options.processes.no_supervisor {
+        options = parse_all(merge([lowest, merged.into_values().collect()]).values())?;
+    }
+    Ok(Resolved { options, warnings, file: file.map(file::OptionsFile::into_path) })
 }
 
 impl Setting {
@@ -211,7 +282,11 @@ mod tests {
         let known = known::options();
         let argv = argv.iter().map(OsString::from).collect();
         let variables = environment.iter().map(|(name, value)| (name.into(), value.into()));
-        resolve(&known, command_line::settings(&known, argv)?, variables.collect::<Vec<_>>(), folder.path())
+        let variables: Vec<(OsString, OsString)> = variables.collect();
+        let defaults = environment::defaults(&known, |name| {
+            variables.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone())
+        })?;
+        resolve(&known, command_line::settings(&known, argv)?, defaults, variables, folder.path())
     }
 
     fn error(files: &[(&str, &str)], environment: &[(&str, &str)], argv: &[&str]) -> String {
@@ -243,6 +318,21 @@ mod tests {
         assert!(
             !resolved(file, &[("IRONBRIDGE_NO_DATE_HEADER", "no")], &[]).unwrap().options.http.no_date_header
         );
+    }
+
+    #[test]
+    fn the_platforms_number_of_workers_counts_where_nothing_else_is_said() {
+        let platform = &[("WEB_CONCURRENCY", "3")];
+        let workers = |files: &[_], environment: &[_], argv: &[&str]| {
+            resolved(files, environment, argv).unwrap().options.processes.workers
+        };
+        assert_eq!(workers(&[], &[], &[]), 1);
+        assert_eq!(workers(&[], platform, &[]), 3);
+        assert_eq!(workers(&[("ironbridge.toml", "workers = 2")], platform, &[]), 2);
+        assert_eq!(workers(&[], &[("WEB_CONCURRENCY", "3"), ("IRONBRIDGE_WORKERS", "4")], &[]), 4);
+        assert_eq!(workers(&[], platform, &["-w", "5"]), 5);
+        assert_eq!(workers(&[], platform, &["--no-supervisor"]), 1);
+        assert_eq!(workers(&[], &[("WEB_CONCURRENCY", "")], &[]), 1);
     }
 
     #[test]
@@ -296,7 +386,19 @@ mod tests {
             (argv(&["--threads"]), "option --threads: needs a value"),
             (argv(&["--thread=3"]), "option --thread: unknown option; did you mean --threads?"),
             (argv(&["--port=80"]), "option --port: unknown option; did you mean --bind?"),
-            (argv(&["--reload"]), "option --reload: unknown option"),
+            (argv(&["--reload"]), "option --reload: unknown option; did you mean --preload?"),
+            (
+                argv(&["--workers", "0"]),
+                r#"option --workers: invalid value "0": expected a whole number from 1 to 1024, or auto"#,
+            ),
+            (
+                error(&[], &[("WEB_CONCURRENCY", "x")], &[]),
+                r#"environment variable WEB_CONCURRENCY: invalid value "x": expected a whole number from 1 to 1024, or auto"#,
+            ),
+            (
+                error(&[("ironbridge.toml", "workers = 2")], &[], &["--no-supervisor"]),
+                "ironbridge.toml: workers: more than one worker needs a supervisor, and --no-supervisor was given",
+            ),
             (
                 toml("unix-socket-mode = 660"),
                 r#"ironbridge.toml: unix-socket-mode: expected permission bits in octal: "660" or 0o660"#,
@@ -343,7 +445,7 @@ mod tests {
         let known = known::options();
         let argv = vec!["--config".into(), folder.path().join("site.toml").into()];
         let settings = command_line::settings(&known, argv).unwrap();
-        let resolved = resolve(&known, settings, [], Path::new("/")).unwrap();
+        let resolved = resolve(&known, settings, vec![], [], Path::new("/")).unwrap();
         assert_eq!(resolved.options.python.threads, 5);
     }
 
@@ -352,7 +454,7 @@ mod tests {
         let folder = folder(&[("ironbridge.toml", "threads = 5")]);
         let known = known::options();
         let settings = command_line::settings(&known, vec!["--chdir".into(), folder.path().into()]).unwrap();
-        assert_eq!(resolve(&known, settings, [], Path::new("/")).unwrap().options.python.threads, 5);
+        assert_eq!(resolve(&known, settings, vec![], [], Path::new("/")).unwrap().options.python.threads, 5);
     }
 
     #[test]
