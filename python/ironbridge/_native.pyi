@@ -8,7 +8,7 @@ from typing_extensions import Self, Unpack
 
 from ironbridge.options import Options
 
-__all__ = ["ClientDisconnected", "Server", "__version__", "main", "serve"]
+__all__ = ["ClientDisconnected", "RequestTimeout", "Server", "__version__", "main", "serve"]
 
 _Event: TypeAlias = MutableMapping[str, Any]
 _ASGIApplication: TypeAlias = Callable[
@@ -122,4 +122,11 @@ class ClientDisconnected(OSError):
     """The client left before its response was complete.
 
     Raised by ``await send(...)`` in ASGI applications (ASGI "HTTP & WebSocket", version 2.4).
+    """
+
+class RequestTimeout(BaseException):
+    """The request has taken longer than ``--request-timeout`` allows.
+
+    Raised in the thread of a WSGI application, wherever its Python code is; the client has got 504 by then. It is no
+    ``Exception``, so that code which catches all errors to try again lets it pass. (ASGI applications are cancelled.)
     """

@@ -215,6 +215,19 @@ class Options(TypedDict, total=False):
     queue_timeout: float | None
     """Seconds that a request may wait for a Python thread; beyond it 503 with Retry-After. 0: no limit."""
 
+    request_timeout: float | None
+    """Seconds that an application may take to begin its response. Beyond it the log shows where it is, the
+    client gets 504, and RequestTimeout is raised in the application's thread (WSGI), or its task is
+    cancelled (ASGI). If it goes on for 5 more seconds, the worker is replaced while its other requests
+    finish. WebSockets are left alone. 0: no limit."""
+
+    request_timeout_for: str | Sequence[str] | None
+    """Another --request-timeout for a path and all below it, such as /reports=120. The longest path
+    counts. May be given several times."""
+
+    request_warning: float | None
+    """Seconds after which the log shows where an application is that has not begun its response. 0: never."""
+
     root_path: str | None
     """URL path that the application is mounted at: WSGI's SCRIPT_NAME, ASGI's root_path. A WSGI
     application answers 404 outside it; for an ASGI application it is put before paths that lack it."""

@@ -16,6 +16,7 @@ use crate::{
     },
     here::Here,
     plain,
+    rounds::Rounds,
     ticket::Ticket,
     wsgi::Application,
 };
@@ -24,10 +25,11 @@ use crate::{
 pub type PythonPool = Pool<Cpython, TokioReactor>;
 
 /// CPython with an application loaded.
-#[derive(Debug)]
 pub struct Cpython {
     /// What is called.
     pub application: Application,
+    /// What each pool thread runs, if somebody wants to know.
+    pub rounds: Option<Rounds>,
 }
 
 impl Interpreter for Cpython {
@@ -48,6 +50,7 @@ impl Cpython {
     fn run(&self, py: Python<'_>, me: ThreadId, ticket: Arc<Ticket>) {
         let Some(request) = ticket.take_request() else { return };
         ticket.set_thread(me);
+        let round = self.rounds.as_ref().map(|rounds| rounds.begin(py, me, &ticket, &request.head));
         let here = Here::new(ticket);
         let run = AssertUnwindSafe(|| self.application.call(py, &here, request));
         if let Err(panic) = catch_unwind(run) {
@@ -55,6 +58,9 @@ impl Cpython {
                 message = panic_text(&*panic),
                 "the server panicked while it ran a request; please report this"
             );
+        }
+        if let Some(round) = round {
+            round.end(py);
         }
         if !here.is_answered() {
             here.answer(plain::internal_error());

@@ -8,7 +8,7 @@
 //! * [`worker`]: puts the parts together.
 //! * [`options`]: what users may set. [`plain`]: answers without Python. [`fork`]: children that applications fork off.
 //!   [`chores`]: what only the main thread may do.
-//!   [`names`]: strings made once.
+//!   [`names`]: strings made once. [`overtime`], [`rounds`]: requests that take too long.
 //!
 //! This crate must never know sockets, hyper or processes.
 
@@ -21,7 +21,9 @@ pub mod interface;
 pub mod interpreter;
 pub mod names;
 pub mod options;
+pub mod overtime;
 pub mod plain;
+pub mod rounds;
 pub mod service;
 pub mod ticket;
 pub mod worker;

@@ -57,6 +57,21 @@ pub struct PythonOptions {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
     pub queue_timeout: f64,
 
+    /// Seconds that an application may take to begin its response. Beyond it the log shows where it is, the client gets 504, and
+    /// RequestTimeout is raised in the application's thread (WSGI), or its task is cancelled (ASGI). If it goes on for 5 more
+    /// seconds, the worker is replaced while its other requests finish. WebSockets are left alone. 0: no limit.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = parse_seconds)]
+    pub request_timeout: f64,
+
+    /// Another --request-timeout for a path and all below it, such as /reports=120. The longest path counts. May be given several
+    /// times.
+    #[arg(long, value_name = "PATH=SECONDS", value_parser = parse_route)]
+    pub request_timeout_for: Vec<(String, f64)>,
+
+    /// Seconds after which the log shows where an application is that has not begun its response. 0: never.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = parse_seconds)]
+    pub request_warning: f64,
+
     /// URL path that the application is mounted at: WSGI's SCRIPT_NAME, ASGI's root_path. A WSGI application answers 404
     /// outside it; for an ASGI application it is put before paths that lack it.
     #[arg(long, value_name = "PATH", default_value = "", value_parser = parse_root_path)]
@@ -94,6 +109,14 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+fn parse_route(text: &str) -> Result<(String, f64), String> {
+    let (path, seconds) = text.rsplit_once('=').ok_or("expected PATH=SECONDS, such as /reports=120")?;
+    if !path.starts_with('/') {
+        return Err("expected a path that starts with a slash, such as /reports=120".into());
+    }
+    Ok((path.to_owned(), parse_seconds(seconds)?))
+}
+
 fn parse_root_path(text: &str) -> Result<String, String> {
     let trimmed = text.trim_end_matches('/');
     if trimmed.is_empty() || trimmed.starts_with('/') {
@@ -106,6 +129,14 @@ fn parse_root_path(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_route_is_a_path_and_seconds() {
+        assert_eq!(parse_route("/a=b=1.5"), Ok(("/a=b".to_owned(), 1.5)));
+        for wrong in ["/a", "a=1", "=1", "/a=x", "/a=-1"] {
+            assert!(parse_route(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn root_paths_start_with_a_slash_and_do_not_end_with_one() {

@@ -29,6 +29,11 @@ pub fn overloaded() -> Response {
     response(503, "503 Service Unavailable\n", Some(("Retry-After", "1")))
 }
 
+/// The application has not answered in time.
+pub fn timed_out() -> Response {
+    response(504, "504 Gateway Timeout\n", None)
+}
+
 /// The request lies outside `--root-path`.
 pub fn not_found() -> Response {
     response(404, "404 Not Found\n", None)

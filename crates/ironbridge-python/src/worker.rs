@@ -16,7 +16,9 @@ use crate::{
     interface::Interface,
     interpreter::{Cpython, PythonPool},
     options::PythonOptions,
+    overtime::{self, OnStuck},
     plain,
+    rounds::Rounds,
     service::PythonService,
     wsgi::{Application, mount::Mount},
 };
@@ -77,7 +79,8 @@ impl Engine {
             slice: SLICE,
         };
         let idle = Duration::from_secs_f64(options.thread_idle_timeout);
-        let pool = Pool::new(Cpython { application }, reactor, policy, idle);
+        let rounds = overtime::Policy::new(options).map(|_| Rounds::new(policy.threads));
+        let pool = Pool::new(Cpython { application, rounds }, reactor, policy, idle);
         Ok(Self::Wsgi { pool, mount, queue_timeout: Duration::from_secs_f64(options.queue_timeout) })
     }
 
@@ -120,6 +123,18 @@ impl Engine {
                 self.spawn(sweep(Arc::downgrade(pool), *queue_timeout));
             }
             pool.start();
+        }
+    }
+
+    /// Watches over requests that take too long, if the options say how long that is; `on_stuck` is told when the worker should be
+    /// replaced because of one.
+    pub fn watch_requests(&self, options: &PythonOptions, on_stuck: OnStuck) {
+        let Some(policy) = overtime::Policy::new(options) else { return };
+        match self {
+            Self::Wsgi { pool, .. } => self.spawn(overtime::watch(Arc::downgrade(pool), policy, on_stuck)),
+            Self::Asgi(event_loop) => {
+                self.spawn(overtime::watch(Arc::downgrade(event_loop), policy, on_stuck))
+            }
         }
     }
 

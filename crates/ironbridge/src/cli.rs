@@ -287,6 +287,13 @@ pub(crate) fn serve(
     let limits = Limits::choose(&options.processes.recycling);
     worker.recycle(limits, move |spent| match (spent, &to_ask) {
         (Spent::Tired(reason), Some(tie)) => tie.is_tired(reason),
+        (Spent::Stuck(reason), Some(tie)) => {
+            tracing::error!("{reason}");
+            tie.is_tired("a request is stuck".to_owned());
+        }
+        (Spent::Stuck(reason), None) => {
+            tracing::error!("{reason}; there is no supervisor to replace this server")
+        }
         // Whoever has started it may start another one.
         (Spent::Tired(reason), None) => {
             tracing::warn!("ending, for there is no supervisor to replace this server: {reason}");

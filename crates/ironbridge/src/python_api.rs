@@ -41,6 +41,8 @@ pub mod _native {
         use pyo3::types::{PyAnyMethods, PyModuleMethods};
         let exception = module.py().get_type::<ironbridge_python::asgi::values::ClientDisconnected>();
         module.add("ClientDisconnected", exception)?;
+        module
+            .add("RequestTimeout", module.py().get_type::<ironbridge_python::overtime::RequestTimeout>())?;
         // Not in __all__: it is for tests.
         module.setattr("_new_event_loop", pyo3::wrap_pyfunction!(super::new_event_loop, module)?)
     }

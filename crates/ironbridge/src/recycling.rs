@@ -58,6 +58,8 @@ pub struct Limits {
 pub enum Spent {
     /// Ask for a replacement, and serve until it is there.
     Tired(String),
+    /// Ask for a replacement, if there is a supervisor: a request is stuck.
+    Stuck(String),
     /// End at once.
     Dangerous(String),
 }

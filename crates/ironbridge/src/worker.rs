@@ -67,6 +67,7 @@ pub struct Worker {
     controller: Controller,
     graceful_timeout: Duration,
     recycling: Option<(Limits, Act)>,
+    python: PythonOptions,
 }
 
 /// Acts on limits that a worker has reached.
@@ -166,6 +167,7 @@ impl Worker {
             controller,
             graceful_timeout: options.graceful_timeout,
             recycling: None,
+            python: options.python.clone(),
         })
     }
 
@@ -205,7 +207,8 @@ impl Worker {
 
     /// Serves until stopped. The caller is detached from Python.
     pub fn run(self) -> Outcome {
-        let Self { engine, interface: _, listeners, config, controller, graceful_timeout, recycling } = self;
+        let Self { engine, interface: _, listeners, config, controller, graceful_timeout, recycling, python } =
+            self;
         let journal = &controller.journal;
         let listeners = {
             let _context = engine.enter();
@@ -226,9 +229,17 @@ impl Worker {
             ending.change(|stage| stage.drained = true);
         });
         engine.spawn(memory::trim_when_quiet(Arc::clone(&journal.counters)));
-        if let Some((limits, act)) = recycling {
-            engine.spawn(recycling::watch(limits, Arc::clone(&journal.counters), act));
-        }
+        let act = recycling.map(|(limits, act)| {
+            let (counters, act): (_, Arc<Act>) = (Arc::clone(&journal.counters), Arc::new(act));
+            let told = Arc::clone(&act);
+            engine.spawn(recycling::watch(limits, counters, move |spent| told(spent)));
+            act
+        });
+        let on_stuck = move |reason: String| match &act {
+            Some(act) => act(Spent::Stuck(reason)),
+            None => tracing::error!("{reason}"),
+        };
+        engine.watch_requests(&python, Arc::new(on_stuck));
         engine.start();
         let chores = &controller.chores;
         let _closing = Closing(Arc::clone(chores));

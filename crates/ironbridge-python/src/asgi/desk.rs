@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use ironbridge_exchange::{Request, Response};
@@ -26,6 +27,15 @@ pub enum Notice {
     Stop,
     /// Cancel what still runs.
     Cut,
+    /// A request has taken this long: say where it is, and cancel it where it has timed out.
+    Overtime {
+        /// Its number.
+        id: u64,
+        /// For how long it has been running.
+        age: Duration,
+        /// It is to end.
+        is_over: bool,
+    },
 }
 
 /// What the connection and the event loop share.
@@ -38,6 +48,8 @@ pub struct Desk {
     papers: Mutex<Papers>,
     /// The connection does not wait any more. Set under the lock.
     abandoned: AtomicBool,
+    /// A response was handed over. Set under the lock.
+    answered: AtomicBool,
     /// A notice of a change waits already.
     noticed: AtomicBool,
 }
@@ -65,6 +77,7 @@ impl Desk {
             helm: Arc::clone(helm),
             papers: Mutex::new(Papers { request: Some(request), ..Papers::default() }),
             abandoned: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             noticed: AtomicBool::new(false),
         });
         helm.post(Notice::Request(Arc::clone(&desk)));
@@ -76,10 +89,15 @@ impl Desk {
         self.papers().request.take()
     }
 
-    /// Hands the response over.
+    /// Whether a response was handed over.
+    pub fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Hands the response over; the first one counts.
     pub fn answer(&self, response: Response) {
         let mut papers = self.papers();
-        if self.is_abandoned() {
+        if self.is_abandoned() || self.answered.swap(true, Ordering::Relaxed) {
             drop(papers);
             // Nobody will ever read it.
             drop(response);

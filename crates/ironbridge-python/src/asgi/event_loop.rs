@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         mpsc::{self, RecvTimeoutError},
     },
     thread,
@@ -26,6 +26,7 @@ use crate::{
     engine::{reactor::TokioReactor, roll::Roll},
     fork,
     options::PythonOptions,
+    overtime::{Errand, Policy, Runner},
     worker::runtime,
     wsgi::application::traceback,
 };
@@ -49,12 +50,25 @@ pub struct EventLoop {
     roll: Arc<Roll>,
     /// Until it starts.
     setup: Mutex<Option<Setup>>,
+    /// Once it has started.
+    common: OnceLock<Arc<Common>>,
+}
+
+impl Runner for EventLoop {
+    fn climb(&self, policy: &Policy, now: Instant) -> Vec<Errand> {
+        self.common.get().map(|common| common.climb(policy, now)).unwrap_or_default()
+    }
 }
 
 impl EventLoop {
     /// Prepares a loop; nothing runs yet.
     pub fn new(reactor: TokioReactor, setup: Setup) -> Self {
-        Self { helm: Arc::new(Helm::new(reactor)), roll: Arc::default(), setup: Mutex::new(Some(setup)) }
+        Self {
+            helm: Arc::new(Helm::new(reactor)),
+            roll: Arc::default(),
+            setup: Mutex::new(Some(setup)),
+            common: OnceLock::new(),
+        }
     }
 
     /// Starts the loop's thread and the application; returns when that is ready for requests, or when `is_stopped` says that
@@ -83,7 +97,10 @@ impl EventLoop {
                     }
                     return Err(error);
                 }
-                Ok(started) => return started,
+                Ok(Ok(common)) => {
+                    let _ = self.common.set(common);
+                    return Ok(());
+                }
                 Err(RecvTimeoutError::Timeout) if !is_stopped() => {}
                 Err(RecvTimeoutError::Timeout) => return Err(LifespanError::Stopped),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -143,7 +160,7 @@ impl Drop for Finish<'_> {
     }
 }
 
-type Started = mpsc::Sender<Result<(), LifespanError>>;
+type Started = mpsc::Sender<Result<Arc<Common>, LifespanError>>;
 
 fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
     let _finish = Finish(helm);
@@ -153,7 +170,7 @@ fn run(py: Python<'_>, helm: &Arc<Helm>, setup: Setup, ready: &Started) {
     };
     match made.prepare(py, helm, setup) {
         Ok((lifespan, common)) => {
-            let _ = ready.send(Ok(()));
+            let _ = ready.send(Ok(Arc::clone(&common)));
             serve(&made.event_loop, &common);
             if let Some(lifespan) = lifespan {
                 common.shuts_down(lifespan.task().clone_ref(py));
@@ -226,7 +243,8 @@ impl<'py> Made<'py> {
             cancels: options.cancel_on_disconnect,
             raises: options.asgi_spec_version.as_str() >= "2.4",
         };
-        let common = Common::new(event_loop, Arc::clone(helm), rules)?;
+        let has_clocks = Policy::new(&options).is_some();
+        let common = Common::new(event_loop, Arc::clone(helm), rules, has_clocks)?;
         self.waiter.open(Gateway::new(py, application, style, Arc::clone(&common), scopes)?);
         Ok((lifespan, common))
     }
@@ -269,7 +287,7 @@ fn watch_stalls(py: Python<'_>, helm: &Arc<Helm>, seconds: f64) -> PyResult<()> 
 }
 
 /// What a thread runs now, as Python prints it.
-fn stack(py: Python<'_>, thread: u64) -> PyResult<String> {
+pub fn stack(py: Python<'_>, thread: u64) -> PyResult<String> {
     let frame = py.import("sys")?.call_method0("_current_frames")?.get_item(thread)?;
     let lines = py.import("traceback")?.call_method1("format_stack", (frame,))?;
     pyo3::types::PyString::new(py, "").call_method1("join", (lines,))?.extract()

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ironbridge_exchange::RequestHead;
@@ -25,7 +25,12 @@ use super::{
     websocket::WebSocket,
     whereabouts::whereabouts,
 };
-use crate::{engine::moment::Moment, plain, wsgi::application::traceback};
+use crate::{
+    engine::moment::Moment,
+    overtime::{Clock, Errand, Policy, Step},
+    plain,
+    wsgi::application::traceback,
+};
 
 /// What all requests of one event loop share.
 pub struct Common {
@@ -39,6 +44,8 @@ pub struct Common {
     pub create_future: Py<PyAny>,
     /// Requests whose application has not ended, by number.
     live: Mutex<HashMap<u64, Live, foldhash::fast::RandomState>>,
+    /// HTTP requests that may take too long, from before their application's first step; `None`: nobody watches.
+    clocks: Option<Mutex<HashMap<u64, Timed>>>,
     event_loop: Py<PyAny>,
     helm: Arc<Helm>,
     /// No more requests will come.
@@ -61,6 +68,13 @@ struct Live {
     conversation: Conversation,
     /// asyncio itself holds tasks only weakly.
     task: Py<PyAny>,
+}
+
+/// A request that may take too long.
+struct Timed {
+    desk: Arc<Desk>,
+    head: Arc<RequestHead>,
+    clock: Clock,
 }
 
 /// How the application is called.
@@ -88,8 +102,14 @@ impl Common {
     ///
     /// # Errors
     /// Python's.
-    pub fn new(event_loop: &Bound<'_, PyAny>, helm: Arc<Helm>, rules: Rules) -> PyResult<Arc<Self>> {
+    pub fn new(
+        event_loop: &Bound<'_, PyAny>,
+        helm: Arc<Helm>,
+        rules: Rules,
+        has_clocks: bool,
+    ) -> PyResult<Arc<Self>> {
         Ok(Arc::new(Self {
+            clocks: has_clocks.then(Mutex::default),
             names: Names::new(event_loop.py()),
             rules,
             nothing: Py::new(event_loop.py(), Awaitable::nothing())?,
@@ -139,6 +159,7 @@ impl Common {
     /// A task that was waited for has ended.
     pub fn forget(&self, py: Python<'_>, id: u64) {
         let gone = self.live().remove(&id);
+        self.stop_clock(id);
         if gone.is_some() {
             self.running.fetch_sub(1, Ordering::Relaxed);
             self.stop_when_idle(py);
@@ -161,6 +182,60 @@ impl Common {
             "{head} raised an exception\n{}",
             traceback(py, error)
         );
+    }
+
+    /// Takes each request one step further on the ladder of [`overtime`](crate::overtime).
+    pub fn climb(&self, policy: &Policy, now: Instant) -> Vec<Errand> {
+        let mut errands = Vec::new();
+        let Some(mut clocks) = self.clocks() else { return errands };
+        for (&id, Timed { desk, head, clock }) in clocks.iter_mut() {
+            match clock.step(policy, &head.target, desk.is_answered(), now) {
+                None => {}
+                Some(Step::Warn(age)) => self.helm.post(Notice::Overtime { id, age, is_over: false }),
+                Some(Step::TimeOut(age)) => {
+                    desk.answer(plain::timed_out());
+                    tracing::error!("{head} has timed out after {:.1} s", age.as_secs_f64());
+                    self.helm.post(Notice::Overtime { id, age, is_over: true });
+                }
+                Some(Step::GiveUp(age)) => errands.push(Errand::GiveUp(format!(
+                    "{head} has been running for {:.1} s, and cancelling its task did not end it",
+                    age.as_secs_f64()
+                ))),
+            }
+        }
+        errands
+    }
+
+    /// Says where a request is, and cancels it where its time is over.
+    fn work_overtime(&self, py: Python<'_>, id: u64, age: Duration, is_over: bool) -> PyResult<()> {
+        let found =
+            self.live().get(&id).map(|live| (live.conversation.clone_ref(py), live.task.clone_ref(py)));
+        let Some((conversation, task)) = found else { return Ok(()) };
+        let (name, place, seconds) = (conversation.name(), whereabouts(task.bind(py)), age.as_secs_f64());
+        if is_over {
+            tracing::error!("{name} is cancelled; it waits here:\n{place}");
+            task.call_method0(py, &self.names.cancel)?;
+        } else {
+            tracing::warn!("{name} has been running for {seconds:.1} s; it waits here:\n{place}");
+        }
+        Ok(())
+    }
+
+    fn clocks(&self) -> Option<MutexGuard<'_, HashMap<u64, Timed>>> {
+        self.clocks.as_ref().map(|clocks| clocks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn start_clock(&self, desk: &Arc<Desk>, head: &Arc<RequestHead>) {
+        if let Some(mut clocks) = self.clocks() {
+            let timed = Timed { desk: Arc::clone(desk), head: Arc::clone(head), clock: Clock::start() };
+            clocks.insert(desk.id, timed);
+        }
+    }
+
+    fn stop_clock(&self, id: u64) {
+        if let Some(mut clocks) = self.clocks() {
+            clocks.remove(&id);
+        }
     }
 
     fn remember(&self, id: u64, live: Live) {
@@ -230,6 +305,9 @@ impl Gateway {
                     self.common.stop_when_idle(py);
                 }
                 Some(Notice::Cut) => self.cancel_all(py)?,
+                Some(Notice::Overtime { id, age, is_over }) => {
+                    self.common.work_overtime(py, id, age, is_over)?;
+                }
                 None => break,
             }
         }
@@ -253,11 +331,13 @@ impl Gateway {
         }
         let takes_trailers = takes_trailers(&request.head);
         let scope = self.scopes.http(py, &common.names, &request, takes_trailers)?;
+        common.start_clock(desk, &request.head);
         let exchange = Bound::new(py, Exchange::new(Arc::clone(desk), common, request, takes_trailers))?;
         let conversation = Conversation::Http(exchange.clone().unbind());
         match self.begin(&scope, &exchange) {
             Ok(task) => self.keep(desk, conversation, &exchange, &task)?,
             Err(error) => {
+                self.common.stop_clock(desk.id);
                 exchange.get().finish(py, Some(Ended::Raised(error)));
                 return Ok(());
             }
@@ -275,6 +355,7 @@ impl Gateway {
     ) -> PyResult<()> {
         let names = &self.common.names;
         if task.call_method0(&names.done)?.is_truthy()? {
+            self.common.stop_clock(desk.id);
             conversation.finish(task.py(), Ended::of(task, names));
             return Ok(());
         }

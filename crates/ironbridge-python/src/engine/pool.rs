@@ -229,19 +229,35 @@ impl<I: Interpreter, R: Reactor> Pool<I, R> {
 
     fn thread_main(self: Arc<Self>, me: ThreadId) {
         *self.berths[me].clock.lock().expect("no code panics under this lock") = CpuClock::of_this_thread();
-        self.interpreter.live(|| {
-            let mut watch = Stopwatch::new();
-            let mut order = self.books().report(me);
-            loop {
-                order = match order {
-                    Order::Lead => self.lead_and_leave(me),
-                    Order::Attach => self.work(me, &mut watch),
-                    Order::Park => self.park(me),
-                    Order::Exit => break,
-                    Order::Run(_) => unreachable!("jobs are given to threads that are attached"),
-                };
+        // Leading needs no interpreter, and the one that exists may be held by native code: it is for its first job that a thread
+        // becomes one of Python's.
+        let order = self.books().report(me);
+        if self.until_job(me, order) {
+            self.interpreter.live(|| self.do_jobs(me));
+        }
+    }
+
+    /// Does what needs no interpreter until there is a job (`true`), or until the thread is to end.
+    fn until_job(self: &Arc<Self>, me: ThreadId, mut order: Order<I::Job>) -> bool {
+        loop {
+            order = match order {
+                Order::Lead => self.lead_and_leave(me),
+                Order::Park => self.park(me),
+                Order::Attach => return true,
+                Order::Exit => return false,
+                Order::Run(_) => unreachable!("jobs are given to threads that are attached"),
+            };
+        }
+    }
+
+    fn do_jobs(self: &Arc<Self>, me: ThreadId) {
+        let mut watch = Stopwatch::new();
+        loop {
+            let order = self.work(me, &mut watch);
+            if !self.until_job(me, order) {
+                return;
             }
-        });
+        }
     }
 
     fn lead_and_leave(self: &Arc<Self>, me: ThreadId) -> Order<I::Job> {
