@@ -31,6 +31,10 @@ class Options(TypedDict, total=False):
     graceful_timeout: float | None
     """Seconds that requests in flight may take to finish when the server stops."""
 
+    shutdown_delay: float | None
+    """Seconds for which a server that SIGTERM or `ironbridge stop` ends serves on, while --health-path
+    answers 503: load balancers then send nothing more, and nothing is refused."""
+
     log_level: Literal["trace", "debug", "info", "warn", "error"] | None
     """Least important log messages that are shown."""
 
@@ -74,6 +78,10 @@ class Options(TypedDict, total=False):
 
     pid_file: str | os.PathLike[str] | None
     """Write the process id of the server (of its supervisor) to this file, and remove it at the end."""
+
+    control_socket: str | os.PathLike[str] | None
+    """Unix socket that `ironbridge reload`, `status` and so on talk to the server (to its supervisor) by.
+    For the server's own user, and root, only."""
 
     user: str | None
     """User, by name or number, that the application runs as. Addresses are bound before, so a server that
@@ -147,7 +155,8 @@ class Options(TypedDict, total=False):
     """Leave out the Date header."""
 
     health_path: str | None
-    """Path that the server answers itself with 200 while it is healthy, without Python."""
+    """Path that the server answers itself with 200 while it is healthy, and with 503 when it is about to
+    end, without Python."""
 
     access_log: str | os.PathLike[str] | None
     """Write a line per request to this file, or to the standard output ("-")."""

@@ -1,4 +1,4 @@
-//! Answers one path without the application: whoever asks learns that the server itself is alive.
+//! Answers one path without the application: whoever asks learns that the server itself is alive, and whether it is about to end.
 
 use std::{
     convert::Infallible,
@@ -11,18 +11,25 @@ use std::{
 use ironbridge_exchange::{Handler, Request, Response, target::path_and_query};
 use tower::{Layer, Service};
 
-use crate::plain;
+use crate::{plain, server::Drain};
 
 /// Puts [`Health`] around a handler.
 #[derive(Debug, Clone)]
 pub struct HealthLayer {
-    path: Option<Arc<[u8]>>,
+    probe: Option<Arc<Probe>>,
+}
+
+/// What is asked about. Handlers are cloned for each request, so it is in one piece.
+#[derive(Debug)]
+struct Probe {
+    path: Vec<u8>,
+    drain: Drain,
 }
 
 impl HealthLayer {
-    /// Answers `path`; nothing without one.
-    pub fn new(path: Option<String>) -> Self {
-        Self { path: path.map(|path| path.into_bytes().into()) }
+    /// Answers `path`, nothing without one, until `drain` is announced.
+    pub fn new(path: Option<String>, drain: Drain) -> Self {
+        Self { probe: path.map(|path| Arc::new(Probe { path: path.into_bytes(), drain })) }
     }
 }
 
@@ -30,14 +37,14 @@ impl<H: Handler> Layer<H> for HealthLayer {
     type Service = Health<H>;
 
     fn layer(&self, inner: H) -> Health<H> {
-        Health { path: self.path.clone(), inner }
+        Health { probe: self.probe.clone(), inner }
     }
 }
 
-/// Answers its path with 200, and passes everything else on.
+/// Answers its path with 200, or with 503 when the server is about to end, and passes everything else on.
 #[derive(Debug, Clone)]
 pub struct Health<H> {
-    path: Option<Arc<[u8]>>,
+    probe: Option<Arc<Probe>>,
     inner: H,
 }
 
@@ -52,9 +59,10 @@ impl<H: Handler> Service<Request> for Health<H> {
 
     fn call(&mut self, request: Request) -> Self::Future {
         let asked = |path: &[u8]| path_and_query(&request.head.target).0 == path;
-        match &self.path {
-            Some(path) if asked(path) => {
-                Answer::Own { response: Some(plain::response(200, &[("Cache-Control", "no-store")])) }
+        match &self.probe {
+            Some(probe) if asked(&probe.path) => {
+                let status = if probe.drain.is_announced() { 503 } else { 200 };
+                Answer::Own { response: Some(plain::response(status, &[("Cache-Control", "no-store")])) }
             }
             _ => Answer::Application { future: self.inner.call(request) },
         }

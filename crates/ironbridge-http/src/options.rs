@@ -84,7 +84,7 @@ pub struct HttpOptions {
     #[arg(long)]
     pub no_date_header: bool,
 
-    /// Path that the server answers itself with 200 while it is healthy, without Python.
+    /// Path that the server answers itself with 200 while it is healthy, and with 503 when it is about to end, without Python.
     #[arg(long, value_name = "PATH", value_parser = parse_path)]
     pub health_path: Option<String>,
 

@@ -35,6 +35,7 @@ pub struct Drain {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Pace {
     Serving,
+    Leaving,
     Draining,
     Hurried,
 }
@@ -43,6 +44,16 @@ impl Drain {
     /// A drain that has not begun.
     pub fn new() -> Self {
         Self { pace: watch::Sender::new(Pace::Serving) }
+    }
+
+    /// Serve on, but be found unhealthy: the drain will begin soon.
+    pub fn announce(&self) {
+        self.reach(Pace::Leaving);
+    }
+
+    /// Whether the server is about to drain, or drains.
+    pub fn is_announced(&self) -> bool {
+        *self.pace.borrow() >= Pace::Leaving
     }
 
     /// Accept nothing new, finish what is in flight. May be called from any thread, and more than once.
@@ -97,7 +108,7 @@ pub async fn serve<H: Handler>(
     // Another server may have stopped the clock when it ended.
     date::tick();
     let ticker = tokio::spawn(Arc::clone(&deadlines).run());
-    let handler = stack(application, &config);
+    let handler = stack(application, &config, &drain);
     let front = Arc::new(Front { config, deadlines: Arc::clone(&deadlines), journal });
     let census = Arc::new(Census::default());
     let accepting: Vec<_> = listeners

@@ -21,6 +21,8 @@ pub struct Plan {
     pub workers: usize,
     /// How a reload replaces them.
     pub strategy: Strategy,
+    /// How long all serve on after they were told that the end is near.
+    pub notice: Duration,
     /// How long a worker may take to end after it was told to; then it is killed.
     pub patience: Duration,
 }
@@ -70,6 +72,19 @@ pub enum Event {
     },
     /// The application does not start, and there has never been a worker that serves.
     Unusable(Exit),
+}
+
+/// How a worker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// It.
+    pub pid: Pid,
+    /// Its generation.
+    pub generation: u32,
+    /// How long ago it was forked.
+    pub age: Duration,
+    /// What it does, in words.
+    pub state: &'static str,
 }
 
 /// All workers.
@@ -228,10 +243,9 @@ impl Fleet {
         self.young_deaths = 0;
     }
 
-    /// One more worker, or one less; the last one stays.
-    pub fn scale(&mut self, more: bool) {
-        let workers = self.plan.workers;
-        self.plan.workers = if more { workers + 1 } else { (workers - 1).max(1) };
+    /// So many workers from now on; the last one stays.
+    pub fn scale(&mut self, workers: usize) {
+        self.plan.workers = workers.max(1);
     }
 
     /// Ends all workers: when they have finished what is in flight, or at once.
@@ -248,6 +262,31 @@ impl Fleet {
     /// Whether all workers are to end.
     pub fn is_stopping(&self) -> bool {
         self.end.is_some()
+    }
+
+    /// Whether a reload is in progress.
+    pub fn is_reloading(&self) -> bool {
+        self.former.is_some()
+    }
+
+    /// How each worker stands, oldest first.
+    pub fn standings(&self, now: Instant) -> impl Iterator<Item = Standing> {
+        self.members.iter().map(move |member| Standing {
+            pid: member.pid,
+            generation: member.generation,
+            age: now.saturating_duration_since(member.born),
+            state: match (member.state, member.fate) {
+                (State::Ending { .. }, _) | (_, Fate::Abandoned) => "ending",
+                (State::Starting, _) => "starting",
+                (State::Serving, Fate::Stays) => "serving",
+                (State::Serving, Fate::Outdated | Fate::Tired) => "serving until it is replaced",
+            },
+        })
+    }
+
+    /// How long all serve on after they were told that the end is near.
+    pub fn notice(&self) -> Duration {
+        self.plan.notice
     }
 
     /// How many workers are wanted.

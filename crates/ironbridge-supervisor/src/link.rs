@@ -1,6 +1,7 @@
 //! What a worker and its supervisor tell each other, over a pair of sockets.
 //!
-//! A worker says lines; the supervisor says nothing, but its end closes with it, and that is how a worker notices that it is alone.
+//! A worker says lines. The supervisor says one thing only, that the end is near; and its end closes with it, which is how a worker
+//! notices that it is alone.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -65,6 +66,12 @@ impl Link {
         String::from_utf8_lossy(&lines).lines().filter_map(News::parse).collect()
     }
 
+    /// Tells the worker that all are about to end, if it is still there.
+    pub fn announce_end(&self) {
+        // One byte always has room: nothing else is ever sent.
+        let _ = (&self.socket).write_all(b"!");
+    }
+
     /// To be waited for; `None` once the worker has closed its end, which then stays readable for ever.
     pub fn open(&self) -> Option<BorrowedFd<'_>> {
         (!self.closed).then(|| self.socket.as_fd())
@@ -84,14 +91,13 @@ impl Leash {
         let _ = (&self.socket).write_all(line.as_bytes());
     }
 
-    /// Returns when the supervisor has ended, in whatever way.
-    pub fn wait_until_alone(&self) {
+    /// Returns when the supervisor has ended, in whatever way. `on_announcement`: it has said that all are about to end.
+    pub fn wait_until_alone(&self, on_announcement: impl Fn()) {
         let mut byte = [0];
         loop {
             match (&self.socket).read(&mut byte) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // It never says anything.
-                Ok(1..) => {}
+                Ok(1..) => on_announcement(),
                 Ok(0) | Err(_) => return,
             }
         }
@@ -114,7 +120,7 @@ const TIRED: &str = "tired";
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{sync::mpsc, thread};
 
     use super::*;
 
@@ -138,7 +144,10 @@ mod tests {
     #[test]
     fn a_worker_notices_that_it_is_alone() {
         let (link, leash) = Link::pair().unwrap();
-        let waiting = thread::spawn(move || leash.wait_until_alone());
+        let (tell, told) = mpsc::channel();
+        let waiting = thread::spawn(move || leash.wait_until_alone(|| tell.send(()).unwrap()));
+        link.announce_end();
+        told.recv().unwrap();
         assert!(!waiting.is_finished());
         drop(link);
         waiting.join().unwrap();

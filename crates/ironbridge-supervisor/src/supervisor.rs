@@ -15,16 +15,16 @@ use rustix::{
 
 use crate::{
     exit::{Exit, cause, memory_kills},
-    fleet::{Action, Event, Fleet, Plan},
+    fleet::{Action, Event, Fleet, Plan, Standing},
     link::{Leash, Link, News},
 };
 
 /// What the operator asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// End when all requests in flight are answered.
+    /// End when all requests in flight are answered, after the notice that the plan gives.
     Stop,
-    /// The same; given again: end at once.
+    /// The same without notice; given again: end at once.
     Interrupt,
     /// End at once.
     Quit,
@@ -36,6 +36,23 @@ pub enum Order {
     More,
     /// One worker less.
     Fewer,
+    /// So many workers.
+    Scale(usize),
+    /// Say how things are, to [`Host::report`].
+    Report,
+}
+
+/// How things are.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// How many workers are wanted.
+    pub wanted: usize,
+    /// How often all have been replaced, beginning with 1.
+    pub generation: u32,
+    /// All workers are being replaced.
+    pub is_reloading: bool,
+    /// Each worker, oldest first.
+    pub workers: Vec<Standing>,
 }
 
 /// What the supervisor needs of the process that it runs in.
@@ -46,8 +63,8 @@ pub trait Host {
     /// The system's, when it has no room for another process.
     fn fork(&mut self) -> io::Result<Option<Pid>>;
 
-    /// Readable when orders may wait, and when a child has died.
-    fn bell(&self) -> BorrowedFd<'_>;
+    /// One of them is readable when orders may wait, and when a child has died.
+    fn bells(&self) -> Vec<BorrowedFd<'_>>;
 
     /// The orders that have come.
     fn orders(&mut self) -> Vec<Order>;
@@ -64,6 +81,9 @@ pub trait Host {
 
     /// Another number of workers is wanted.
     fn scaled(&mut self, workers: usize);
+
+    /// The answer to [`Order::Report`].
+    fn report(&mut self, report: Report);
 
     /// Called whenever something has happened, and at the moment that it returned last.
     fn pulse(&mut self) -> Option<Instant>;
@@ -99,6 +119,7 @@ pub fn run(plan: Plan, host: &mut impl Host) -> io::Result<Outcome> {
         links: Vec::new(),
         interface: String::new(),
         to_reopen: Vec::new(),
+        stop_at: None,
         memory_kills: memory_kills(),
     };
     loop {
@@ -108,6 +129,9 @@ pub fn run(plan: Plan, host: &mut impl Host) -> io::Result<Outcome> {
         let pulse = host.pulse();
         supervisor.wait(host, pulse)?;
         supervisor.obey(host);
+        if supervisor.stop_at.is_some_and(|at| at <= Instant::now()) {
+            supervisor.stop(false, host);
+        }
         supervisor.listen();
         supervisor.reap()?;
     }
@@ -119,6 +143,8 @@ struct Supervisor {
     interface: String,
     /// Who started while log files were moved away, and may have opened an old one.
     to_reopen: Vec<Pid>,
+    /// The end was announced for then.
+    stop_at: Option<Instant>,
     /// As of the last death.
     memory_kills: u64,
 }
@@ -168,11 +194,10 @@ impl Supervisor {
 
     /// Until something happens, or it is time for the fleet's next step or the host's `pulse`.
     fn wait(&self, host: &impl Host, pulse: Option<Instant>) -> io::Result<()> {
-        let bell = host.bell();
-        let mut waited = vec![PollFd::new(&bell, PollFlags::IN)];
-        let links: Vec<_> = self.links.iter().filter_map(|(_, link)| link.open()).collect();
-        waited.extend(links.iter().map(|link| PollFd::new(link, PollFlags::IN)));
-        let next = [self.fleet.deadline(), pulse].into_iter().flatten().min();
+        let links = self.links.iter().filter_map(|(_, link)| link.open());
+        let all: Vec<_> = host.bells().into_iter().chain(links).collect();
+        let mut waited: Vec<_> = all.iter().map(|one| PollFd::new(one, PollFlags::IN)).collect();
+        let next = [self.fleet.deadline(), pulse, self.stop_at].into_iter().flatten().min();
         let left = next.map(|at| at.saturating_duration_since(Instant::now()));
         // Rounded up: to wake before the deadline would be to wake twice.
         let left = left.and_then(|left| Timespec::try_from(left + Duration::from_millis(1)).ok());
@@ -185,10 +210,16 @@ impl Supervisor {
     fn obey(&mut self, host: &mut impl Host) {
         for order in host.orders() {
             match order {
-                Order::Stop => self.stop(false, host),
+                Order::Stop => self.announce_end(host),
                 Order::Interrupt => self.stop(self.fleet.is_stopping(), host),
                 Order::Quit => self.stop(true, host),
-                _ if self.fleet.is_stopping() => {}
+                Order::Report => host.report(Report {
+                    wanted: self.fleet.workers(),
+                    generation: self.fleet.live_generations()[0],
+                    is_reloading: self.fleet.is_reloading(),
+                    workers: self.fleet.standings(Instant::now()).collect(),
+                }),
+                _ if self.fleet.is_stopping() || self.stop_at.is_some() => {}
                 Order::Reload => {
                     if let Some(plan) =
                         host.replan(self.fleet.next_generation(), self.fleet.live_generations())
@@ -203,27 +234,49 @@ impl Supervisor {
                         if serves { signal(pid, Signal::USR1) } else { self.to_reopen.push(pid) }
                     }
                 }
-                Order::More | Order::Fewer => {
-                    self.fleet.scale(order == Order::More);
-                    tracing::info!("{} from now on", workers(self.fleet.workers(), ""));
-                    host.scaled(self.fleet.workers());
-                }
+                Order::More => self.scale(self.fleet.workers() + 1, host),
+                Order::Fewer => self.scale(self.fleet.workers() - 1, host),
+                Order::Scale(workers) => self.scale(workers, host),
             }
         }
     }
 
+    fn scale(&mut self, wanted: usize, host: &mut impl Host) {
+        self.fleet.scale(wanted);
+        tracing::info!("{} from now on", workers(self.fleet.workers(), ""));
+        host.scaled(self.fleet.workers());
+    }
+
+    /// Has workers serve on for a while, and say to who asks that they are about to end.
+    fn announce_end(&mut self, host: &mut impl Host) {
+        let notice = self.fleet.notice();
+        if notice.is_zero() || self.fleet.is_stopping() {
+            return self.stop(false, host);
+        }
+        if self.stop_at.is_none() {
+            tracing::info!("serving on for {notice:?}, so that load balancers notice");
+            self.stop_at = Some(Instant::now() + notice);
+            self.links.iter().for_each(|(_, link)| link.announce_end());
+        }
+    }
+
     fn stop(&mut self, quick: bool, host: &mut impl Host) {
+        self.stop_at = None;
         self.fleet.stop(quick);
         host.close_listeners();
     }
 
     fn listen(&mut self) {
+        let is_ending = self.stop_at.is_some();
         for (pid, link) in &mut self.links {
             for news in link.news() {
                 match news {
                     News::Ready(interface) => {
                         self.fleet.ready(*pid);
                         self.interface = interface;
+                        if is_ending {
+                            link.announce_end();
+                        }
                         self.to_reopen.retain(|starting| {
                             let is_it = starting == pid;
                             if is_it {

@@ -7,7 +7,6 @@ use std::path::Path;
 use ironbridge_http::{
     access_log::AccessLog,
     listener::{Listener, addresses},
-    options::HttpOptions,
 };
 use ironbridge_python::asgi::lifespan::LifespanError;
 use pyo3::exceptions::PyKeyboardInterrupt;
@@ -20,17 +19,13 @@ use crate::options::{Generate, Options};
 use crate::recycling::{Limits, Spent};
 use crate::signals::{Muffled, Role, Signals};
 use crate::sources::{Resolved, SourceError, Sources, command_line, known};
-use crate::supervised::{self, Charge, Part, Site, Tie};
-use crate::system::{
-    identity,
-    pid_file::PidFile,
-    systemd::{self, Systemd},
-};
-use crate::worker::{self, Outcome, StartError, Worker};
-use crate::{generate, logging, memory, shutdown};
+use crate::supervised::{self, Charge, House, Part, Site, Tie};
+use crate::system::{identity, systemd::Systemd};
+use crate::worker::{Outcome, StartError, Worker};
+use crate::{control, generate, logging, memory, shutdown};
 
-/// Runs `ironbridge ARGUMENTS` and returns its exit code: 0 all is well, 2 the user's mistake, 3 the application does not
-/// load, 130 interrupted while it loaded.
+/// Runs `ironbridge ARGUMENTS` and returns its exit code: 0 all is well, 1 a command to a running server failed, 2 the user's mistake,
+/// 3 the application does not load, 130 interrupted while it loaded.
 pub fn run(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
     exit_code(try_run(py, arguments))
 }
@@ -68,17 +63,27 @@ impl Stop {
         Self { code: MISTAKE, text: Some(error.to_string()) }
     }
 
+    fn failed(text: String) -> Self {
+        Self { code: FAILED, text: Some(text) }
+    }
+
     pub(crate) fn unexpected(error: PyErr) -> Self {
-        Self { code: 1, text: Some(error.to_string()) }
+        Self { code: FAILED, text: Some(error.to_string()) }
     }
 }
 
+const FAILED: i32 = 1;
 const MISTAKE: i32 = 2;
 const UNLOADABLE: i32 = 3;
 /// 128 + SIGINT, as shells have it.
 const INTERRUPTED: i32 = 130;
 
-fn try_run(py: Python<'_>, arguments: Vec<OsString>) -> Result<(), Stop> {
+fn try_run(py: Python<'_>, mut arguments: Vec<OsString>) -> Result<(), Stop> {
+    let word = arguments.first().and_then(|word| word.to_str()).unwrap_or_default();
+    if let Some((word, _)) = control::COMMANDS.into_iter().find(|(name, _)| *name == word) {
+        arguments.remove(0);
+        return command(py, word, arguments);
+    }
     let sources = match command_line::settings(&known::options(), arguments) {
         Ok(settings) => Sources::of_command_line(settings),
         Err(SourceError::Answer(text)) => return print(text.trim_end()),
@@ -103,57 +108,47 @@ fn try_run(py: Python<'_>, arguments: Vec<OsString>) -> Result<(), Stop> {
         load(py, &name, &options)?;
         return check(&name, &options);
     }
-    let pid_file = options.system.pid_file.as_ref().map(|file| PidFile::create(&start.join(file)));
-    // It is there until this function returns, in this process.
-    let _pid_file = pid_file.transpose().map_err(Stop::mistake)?;
-    let listeners = listen(py, &options)?;
+    let house = House::open(py, &options, &start).map_err(|error| start_failed(&error))?;
     if options.processes.no_supervisor {
+        // The file is there until this function returns.
+        let (listeners, _pid_file) = house.into_parts();
         extend_environment(py, &options, &start)?;
         identity::assume(py, &options.system).map_err(Stop::mistake)?;
         let app = load(py, &name, &options)?;
         return serve(py, app, listeners, &options, None);
     }
-    supervise(py, sources, Site { options, app: Some(name) }, listeners)
+    supervise(py, sources, Site { options, app: Some(name) }, house)
 }
 
-/// Opens the listeners: those that systemd passes, or else those of `--bind`.
-fn listen(py: Python<'_>, options: &Options) -> Result<Vec<Listener>, Stop> {
-    let passed = systemd::passed_listeners();
-    if passed.is_empty() {
-        return worker::bind(&options.http).map_err(|error| start_failed(&error));
-    }
-    if !options.http.bind.is_empty() {
-        tracing::info!("systemd passes sockets: they take the place of --bind");
-    }
-    // They are meant for this process, and not for what the application starts.
-    let environ = py.import("os").and_then(|os| os.getattr("environ")).map_err(Stop::unexpected)?;
-    for variable in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
-        environ.call_method1("pop", (variable, "")).map_err(Stop::unexpected)?;
-    }
-    let http = HttpOptions { bind: passed, ..options.http.clone() };
-    worker::bind(&http).map_err(|error| start_failed(&error))
+/// A command for a server that runs: `ironbridge reload`.
+fn command(py: Python<'_>, word: &str, arguments: Vec<OsString>) -> Result<(), Stop> {
+    let sources = match command_line::settings(&known::options(), arguments) {
+        Ok(settings) => Sources::of_command_line(settings),
+        Err(SourceError::Answer(text)) => return print(text.trim_end()),
+        Err(error) => return Err(Stop::mistake(error)),
+    };
+    let Resolved { options, .. } = sources.read().map_err(Stop::mistake)?;
+    let done = py.detach(|| control::client::run(word, &options, sources.start()));
+    done.map_err(Stop::failed).and_then(|text| print(&text))
 }
 
 fn extend_environment(py: Python<'_>, options: &Options, start: &Path) -> Result<(), Stop> {
     identity::extend_environment(py, &options.system, start).map_err(Stop::mistake)
 }
 
-/// All options again, for a reload; `app` names the application. `None`: something is wrong, and was said.
+/// All options again, for a reload; `app` names the application.
+///
+/// # Errors
+/// What is wrong, in a line.
 pub(crate) fn reread(
     sources: &Sources,
     app: impl FnOnce(&Options) -> Result<Option<String>, Stop>,
-) -> Option<Site> {
+) -> Result<Site, String> {
     let site = sources.reread().map_err(Stop::mistake).and_then(|resolved| {
         let options = prepare(resolved, sources.start())?;
         Ok(Site { app: app(&options)?, options })
     });
-    match site {
-        Ok(site) => Some(site),
-        Err(Stop { text, .. }) => {
-            tracing::error!("the reload has failed: {}; the old workers go on", text.unwrap_or_default());
-            None
-        }
-    }
+    site.map_err(|Stop { text, .. }| text.unwrap_or_default())
 }
 
 /// Starts the log and goes to the site's folder.
@@ -216,7 +211,7 @@ fn check(name: &str, options: &Options) -> Result<(), Stop> {
 }
 
 /// Keeps workers alive; in a worker, serves.
-fn supervise(py: Python<'_>, sources: Sources, site: Site, listeners: Vec<Listener>) -> Result<(), Stop> {
+fn supervise(py: Python<'_>, sources: Sources, site: Site, house: House) -> Result<(), Stop> {
     let start = sources.start().to_owned();
     let preloaded = match &site {
         Site { options, app: Some(name) } if options.processes.preload => {
@@ -234,7 +229,7 @@ fn supervise(py: Python<'_>, sources: Sources, site: Site, listeners: Vec<Listen
             reread(&sources, |options| application_name(options).map(Some))
         }
     };
-    match supervised::run(py, site, listeners, reread).map_err(Stop::unexpected)? {
+    match supervised::run(py, site, house, reread).map_err(Stop::unexpected)? {
         Part::Supervisor(0) => {
             tracing::info!("stopped");
             Ok(())

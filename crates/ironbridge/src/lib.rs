@@ -4,7 +4,8 @@
 //! * [`discovery`]: which application is meant. [`application`]: its import.
 //! * [`worker`]: front end, engine and application, put together, with `memory` to tidy up behind it. [`signals`],
 //!   [`shutdown`]: its end.
-//! * `supervised`: the process that keeps workers alive. [`recycling`]: when a worker has served for long enough.
+//! * `supervised`: the process that keeps workers alive. [`recycling`]: when a worker has served for long enough. `doors`: where it
+//!   listens. `upgrade`: another version takes over. `control`: commands for a server that runs.
 //! * [`system`]: user, files, service manager.
 //! * [`logging`]: the diagnostic log. [`generate`]: docs and types of the options.
 //! * [`cli`], [`python_api`]: the two ways in, `ironbridge ...` and `ironbridge.serve(...)`.
@@ -13,7 +14,9 @@
 
 pub mod application;
 pub mod cli;
+mod control;
 pub mod discovery;
+mod doors;
 pub mod generate;
 pub mod logging;
 mod memory;
@@ -26,6 +29,7 @@ pub mod sources;
 mod supervised;
 mod sys;
 pub mod system;
+mod upgrade;
 pub mod worker;
 
 pub use python_api::_native;

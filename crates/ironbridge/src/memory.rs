@@ -46,7 +46,12 @@ fn is_worth_it(resident: u64, usual: u64) -> bool {
 
 /// Bytes that the process has in memory (proc_pid_statm(5)).
 pub(crate) fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    resident_of("self")
+}
+
+/// Bytes of memory that another process, by its id, holds.
+pub(crate) fn resident_of(process: &str) -> Option<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
 }

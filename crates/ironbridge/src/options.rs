@@ -27,6 +27,8 @@ use crate::worker::WorkerOptions;
 #[command(
     name = "ironbridge",
     version,
+    override_usage = "ironbridge [OPTIONS] [APP]\n       ironbridge COMMAND [OPTIONS]",
+    after_help = crate::control::help(),
     args_override_self = true,
     allow_negative_numbers = true,
     max_term_width = 100
@@ -57,6 +59,11 @@ pub struct Options {
     /// Seconds that requests in flight may take to finish when the server stops.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = ironbridge_http::options::parse_seconds)]
     pub graceful_timeout: f64,
+
+    /// Seconds for which a server that SIGTERM or `ironbridge stop` ends serves on, while --health-path answers 503: load balancers
+    /// then send nothing more, and nothing is refused.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = ironbridge_http::options::parse_seconds)]
+    pub shutdown_delay: f64,
 
     /// Least important log messages that are shown.
     #[arg(long, value_name = "LEVEL", value_enum, ignore_case = true, default_value_t = LogLevel::Info)]
@@ -152,6 +159,7 @@ impl Options {
                 ReloadStrategy::All => Strategy::All,
                 ReloadStrategy::Rolling => Strategy::Rolling,
             },
+            notice: Duration::from_secs_f64(self.shutdown_delay),
             patience: Duration::from_secs_f64(end) + LAST_PATIENCE,
         }
     }
@@ -162,6 +170,7 @@ impl Options {
             http: self.http.clone(),
             python: self.python.clone(),
             graceful_timeout: Duration::from_secs_f64(self.graceful_timeout),
+            shutdown_delay: Duration::from_secs_f64(self.shutdown_delay),
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::cli::Stop;
 use crate::options::Options;
 use crate::signals::{Role, Signals};
 use crate::sources::{Resolved, SourceError, Sources, keywords, known};
-use crate::supervised::{self, Charge, Part, Site};
-use crate::system::{SystemOptions, identity, pid_file::PidFile};
+use crate::supervised::{self, Charge, House, Part, Site};
+use crate::system::{SystemOptions, identity};
 use crate::worker::{self, Controller, Outcome, StartError, Worker, WorkerOptions};
 use crate::{cli, logging, memory, shutdown};
 
@@ -94,19 +94,17 @@ fn serve(py: Python<'_>, app: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDi
     let options = first_options(&sources)?;
     identity::restrict(&options.system);
     memory::share_arenas();
-    let pid_file = options.system.pid_file.as_ref().map(|file| PidFile::create(&sources.start().join(file)));
-    let _pid_file = pid_file.transpose().map_err(PyValueError::new_err)?;
     if options.processes.workers > 1 {
         return supervise(app, &sources, options);
     }
     let system = options.system.clone();
     identity::extend_environment(py, &system, sources.start()).map_err(PyValueError::new_err)?;
+    let (listeners, _pid_file) = House::open(py, &options, sources.start()).map_err(exception)?.into_parts();
     let (app, options) = load(app, &options)?;
     let signals = Signals::install(py, Role::Guest)?;
-    let made = worker::bind(&options.http).and_then(|listeners| {
-        identity::assume(py, &system).map_err(StartError::Config)?;
-        Worker::new(app, listeners, &options)
-    });
+    let made = identity::assume(py, &system)
+        .map_err(StartError::Config)
+        .and_then(|()| Worker::new(app, listeners, &options));
     let worker = match made {
         Ok(worker) => worker,
         Err(error) => {
@@ -173,9 +171,17 @@ impl Server {
                 "a Server is one process: use serve() for more than one worker",
             ));
         }
-        let SystemOptions { pid_file, user, group, umask, env_file } = &options.system;
-        if pid_file.is_some() || user.is_some() || group.is_some() || umask.is_some() || env_file.is_some() {
-            let text = "a Server is part of a program, which decides about pid_file, user, group, umask and env_file";
+        let SystemOptions { pid_file, control_socket, user, group, umask, env_file } = &options.system;
+        let given = [
+            ("pid_file", pid_file.is_some()),
+            ("control_socket", control_socket.is_some()),
+            ("user", user.is_some()),
+            ("group", group.is_some()),
+            ("umask", umask.is_some()),
+            ("env_file", env_file.is_some()),
+        ];
+        if let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+            let text = format!("a Server is part of a program, which decides about {name}");
             return Err(PyValueError::new_err(text));
         }
         let (app, options) = load(app, &options)?;
@@ -315,9 +321,9 @@ fn supervise(app: &Bound<'_, PyAny>, sources: &Sources, options: Options) -> PyR
         Some(_) => None,
         None => Some(load(app, &options)?.0),
     };
-    let listeners = worker::bind(&options.http).map_err(exception)?;
+    let house = House::open(py, &options, sources.start()).map_err(exception)?;
     let reread = || cli::reread(sources, |_| Ok(name.clone()));
-    match supervised::run(py, Site { options, app: name.clone() }, listeners, reread)? {
+    match supervised::run(py, Site { options, app: name.clone() }, house, reread)? {
         Part::Supervisor(0) => Ok(()),
         Part::Supervisor(code) => {
             let text =

@@ -78,9 +78,17 @@ impl Role {
         match self {
             Self::Guest => &[SIGINT, SIGTERM, SIGQUIT],
             Self::Alone | Self::Worker => &[SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1],
-            Self::Supervisor => {
-                &[SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, libc::SIGTTIN, libc::SIGTTOU, libc::SIGCHLD]
-            }
+            Self::Supervisor => &[
+                SIGINT,
+                SIGTERM,
+                SIGQUIT,
+                SIGHUP,
+                SIGUSR1,
+                libc::SIGUSR2,
+                libc::SIGTTIN,
+                libc::SIGTTOU,
+                libc::SIGCHLD,
+            ],
         }
     }
 }
@@ -174,6 +182,7 @@ impl Signals {
     pub fn listen(self, controller: Controller) -> io::Result<Listening> {
         self.listen_with(move |command| match command {
             Command::Stop => controller.stop(),
+            Command::StopWithNotice => controller.stop_with_notice(),
             Command::Kill => controller.kill(),
             Command::Look => controller.look_for_signals(),
             Command::ReopenLogs => controller.reopen_logs(),
@@ -266,6 +275,8 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Command {
     Stop,
+    /// As load balancers would have it.
+    StopWithNotice,
     Kill,
     /// Handlers of Python's may have to run.
     Look,
@@ -322,7 +333,7 @@ fn obey(mut reader: UnixStream, role: Role, worker: &impl Fn(Command)) {
         if role != Role::Worker {
             announce(order, byte[0].into());
         }
-        carry_out(order, worker, &reader);
+        carry_out(order, byte[0].into(), role, worker, &reader);
     }
 }
 
@@ -351,8 +362,10 @@ pub(crate) fn announce_stop(signal: i32, quick: bool) {
     }
 }
 
-fn carry_out(order: Order, worker: &impl Fn(Command), reader: &UnixStream) {
+fn carry_out(order: Order, signal: i32, role: Role, worker: &impl Fn(Command), reader: &UnixStream) {
     match order {
+        // A supervisor has given notice already.
+        Order::Stop if signal == SIGTERM && role == Role::Alone => worker(Command::StopWithNotice),
         Order::Stop => worker(Command::Stop),
         Order::Kill => {
             let _ = reader.set_read_timeout(Some(KILL_GRACE));

@@ -4,26 +4,38 @@
 //! goes on as a server alone would. Until the fork there is no thread but the main one, unless the caller's program or a preloaded
 //! application has started some.
 
-use std::{io, os::fd::BorrowedFd, sync::Arc, thread, time::Instant};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Instant,
+};
 
 use ironbridge_http::listener::Listener;
 use ironbridge_supervisor::{
     fleet::Plan,
     link::{Leash, News},
-    supervisor::{self, Host, Order, Outcome},
+    supervisor::{self, Host, Order, Outcome, Report},
 };
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 use rustix::{
     io::Errno,
-    process::Pid,
+    process::{Pid, getpid},
     termios::{isatty, tcgetpgrp},
 };
+use serde_json::json;
 
 use crate::{
+    control::{Command, server::Control},
+    doors::{ControlSocket, Doors},
+    memory,
     options::Options,
     signals::{self, Muffled, Role, Signals},
-    system::systemd::Systemd,
-    worker::Controller,
+    system::{pid_file::PidFile, systemd::Systemd},
+    upgrade::{self, Predecessor, Successor},
+    worker::{Controller, StartError},
 };
 
 /// What the workers of one generation are to serve.
@@ -57,38 +69,84 @@ pub(crate) struct Charge {
     pub(crate) tie: Tie,
 }
 
+/// What a supervisor has besides its workers.
+#[derive(Debug)]
+pub(crate) struct House {
+    doors: Doors,
+    control: Option<Control>,
+    predecessor: Option<Predecessor>,
+    pid_file: Option<PidFile>,
+    /// The folder of the start.
+    folder: PathBuf,
+}
+
 /// A worker's tie to its supervisor.
 #[derive(Debug, Clone)]
 pub(crate) struct Tie(Arc<Leash>);
 
-/// Keeps workers alive that serve `first`, until told to stop. `reread` reads the options again at a reload, and tells the
-/// operator what is wrong with them.
+impl House {
+    /// Writes the pid file and opens the sockets that the options ask for, or takes them over from the server that this one is to
+    /// replace.
+    ///
+    /// # Errors
+    /// [`StartError::Bind`], [`StartError::Config`].
+    pub(crate) fn open(py: Python<'_>, options: &Options, start: &Path) -> Result<Self, StartError> {
+        let unexpected = |error: PyErr| StartError::Config(error.to_string());
+        let predecessor = Predecessor::find(py).map_err(unexpected)?;
+        let system = &options.system;
+        let former = predecessor.as_ref().map(|predecessor| predecessor.pid);
+        let pid_file = system.pid_file.as_ref().map(|file| PidFile::create(&start.join(file), former));
+        let pid_file = pid_file.transpose().map_err(StartError::Config)?;
+        let doors = Doors::open(py, &options.http, predecessor.as_ref())?;
+        let control = system.control_socket.as_ref().map(|path| {
+            let path = start.join(path);
+            let socket = ControlSocket::open(&path, &options.http, predecessor.as_ref())?;
+            Ok(Control::new(path, socket))
+        });
+        let control = control.transpose().map_err(StartError::Config)?;
+        if let Some(predecessor) = &predecessor {
+            predecessor.close(py).map_err(unexpected)?;
+        }
+        Ok(Self { doors, control, predecessor, pid_file, folder: start.to_owned() })
+    }
+
+    /// For a server without a supervisor: the listeners, and the pid file, which is there for as long as it is kept.
+    pub(crate) fn into_parts(self) -> (Vec<Listener>, Option<PidFile>) {
+        (self.doors.into_listeners(), self.pid_file)
+    }
+}
+
+/// Keeps workers alive that serve `first`, until told to stop. `reread` reads the options again at a reload, or says in a line what
+/// is wrong with them.
 ///
 /// # Errors
 /// Outside the main thread; the system does not let us wait; Python cannot fork.
 pub(crate) fn run(
     py: Python<'_>,
     first: Site,
-    listeners: Vec<Listener>,
-    reread: impl FnMut() -> Option<Site> + Send,
+    house: House,
+    reread: impl FnMut() -> Result<Site, String> + Send,
 ) -> PyResult<Part> {
     let signals = Signals::install(py, Role::Supervisor)?
         .ok_or_else(|| PyRuntimeError::new_err("workers can only be supervised from the main thread"))?;
     let plan = first.options.plan();
     let mut household = Household {
-        urls: listeners.iter().map(Listener::url).collect(),
-        listeners,
+        urls: house.doors.urls(),
+        house,
+        successor: None,
         signals,
+        began: Instant::now(),
         has_terminal: isatty(io::stderr()),
         sites: vec![(1, first)],
         reread,
         systemd: Systemd::new(),
         is_serving: false,
         is_stopping: false,
+        is_replaced: false,
         interrupted: false,
     };
     let outcome = py.detach(|| supervisor::run(plan, &mut household));
-    let Household { listeners, signals, mut sites, interrupted, .. } = household;
+    let Household { house, signals, mut sites, interrupted, .. } = household;
     match outcome {
         Ok(Outcome::Ended { code }) => {
             signals.leave(py)?;
@@ -100,6 +158,7 @@ pub(crate) fn run(
             let index = sites.iter().position(|(number, _)| *number == generation);
             let site = index.map(|index| sites.swap_remove(index).1);
             let site = site.ok_or_else(|| PyRuntimeError::new_err("a worker of an unknown generation"))?;
+            let listeners = house.doors.into_listeners();
             Ok(Part::Worker(Box::new(Charge { site, listeners, muffled, tie: Tie(Arc::new(leash)) })))
         }
         Err(error) => {
@@ -122,7 +181,7 @@ impl Tie {
     pub(crate) fn serves(&self, interface: &str, controller: Controller) -> io::Result<()> {
         let leash = Arc::clone(&self.0);
         let wait = move || {
-            leash.wait_until_alone();
+            leash.wait_until_alone(|| controller.announce_stop());
             tracing::warn!("the supervisor has gone: finishing requests in flight");
             controller.stop();
         };
@@ -136,8 +195,11 @@ impl Tie {
 const INTERRUPTED: i32 = 130;
 
 struct Household<F> {
-    listeners: Vec<Listener>,
+    house: House,
     urls: Vec<String>,
+    /// A new version of the program that is to take over.
+    successor: Option<Successor>,
+    began: Instant,
     signals: Signals,
     /// There was a terminal at the start.
     has_terminal: bool,
@@ -147,10 +209,12 @@ struct Household<F> {
     systemd: Systemd,
     is_serving: bool,
     is_stopping: bool,
+    /// Its successor serves.
+    is_replaced: bool,
     interrupted: bool,
 }
 
-impl<F: FnMut() -> Option<Site>> Host for Household<F> {
+impl<F: FnMut() -> Result<Site, String>> Host for Household<F> {
     fn fork(&mut self) -> io::Result<Option<Pid>> {
         Python::attach(|py| {
             let sys = py.import("sys")?;
@@ -164,8 +228,10 @@ impl<F: FnMut() -> Option<Site>> Host for Household<F> {
         .map_err(io::Error::from)
     }
 
-    fn bell(&self) -> BorrowedFd<'_> {
-        self.signals.bell()
+    fn bells(&self) -> Vec<BorrowedFd<'_>> {
+        let control = self.control().into_iter().flat_map(Control::bells);
+        let successor = self.successor.iter().map(|successor| successor.bell().as_fd());
+        [self.signals.bell()].into_iter().chain(control).chain(successor).collect()
     }
 
     fn orders(&mut self) -> Vec<Order> {
@@ -173,14 +239,22 @@ impl<F: FnMut() -> Option<Site>> Host for Household<F> {
             tracing::error!(%error, "cannot hear signals");
             Vec::new()
         });
-        heard.into_iter().filter_map(|signal| self.order(signal)).collect()
+        let mut orders: Vec<_> = heard.into_iter().filter_map(|signal| self.order(signal)).collect();
+        let commands = self.control_mut().map(Control::commands).unwrap_or_default();
+        orders.extend(commands.into_iter().filter_map(|command| self.obey(command)));
+        orders.extend(self.look_at_successor());
+        orders
     }
 
     fn replan(&mut self, generation: u32, live: [u32; 2]) -> Option<Plan> {
         self.systemd.reloading();
-        let Some(site) = (self.reread)() else {
-            self.systemd.ready("the last reload has failed: its options are faulty");
-            return None;
+        let site = match (self.reread)() {
+            Ok(site) => site,
+            Err(reason) => {
+                tracing::error!("the reload has failed: {reason}; the old workers go on");
+                self.reloaded(0, Some(reason));
+                return None;
+            }
         };
         let plan = site.options.plan();
         self.sites.retain(|(number, _)| live.contains(number));
@@ -189,15 +263,44 @@ impl<F: FnMut() -> Option<Site>> Host for Household<F> {
     }
 
     fn close_listeners(&mut self) {
-        self.listeners.clear();
-        self.systemd.stopping();
+        self.house.doors.close();
+        if !self.is_replaced {
+            self.systemd.stopping();
+        }
     }
 
     fn reloaded(&mut self, workers: usize, failure: Option<String>) {
-        match failure {
-            None => self.systemd.ready(&serving_status(workers)),
-            Some(failure) => self.systemd.ready(&format!("the last reload has failed: {failure}")),
-        }
+        let answer = match failure {
+            None => {
+                self.systemd.ready(&serving_status(workers));
+                Ok(format!("reloaded: {}", serving_status(workers)))
+            }
+            Some(failure) => {
+                self.systemd.ready(&format!("the last reload has failed: {failure}"));
+                Err(format!("the reload has failed: {failure}; the old workers go on"))
+            }
+        };
+        self.answer(Command::Reload, &answer);
+    }
+
+    fn report(&mut self, report: Report) {
+        let status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "state": self.state(&report),
+            "age": self.began.elapsed().as_secs_f64(),
+            "listening": self.urls,
+            "wanted": report.wanted,
+            "generation": report.generation,
+            "workers": report.workers.iter().map(|worker| json!({
+                "pid": worker.pid.as_raw_nonzero().get(),
+                "state": worker.state,
+                "generation": worker.generation,
+                "age": worker.age.as_secs_f64(),
+                "memory": memory::resident_of(&worker.pid.as_raw_nonzero().to_string()),
+            })).collect::<Vec<_>>(),
+        });
+        self.answer(Command::Status, &Ok(status.to_string()));
     }
 
     fn scaled(&mut self, workers: usize) {
@@ -205,7 +308,9 @@ impl<F: FnMut() -> Option<Site>> Host for Household<F> {
     }
 
     fn pulse(&mut self) -> Option<Instant> {
-        self.systemd.pulse()
+        let watchdog = self.systemd.pulse();
+        let control = self.control().and_then(Control::deadline);
+        [watchdog, control].into_iter().flatten().min()
     }
 
     fn serving(&mut self, interface: &str, workers: usize) {
@@ -215,6 +320,15 @@ impl<F: FnMut() -> Option<Site>> Host for Household<F> {
         }
         let by = if workers == 1 { String::new() } else { format!(" with {workers} workers") };
         tracing::info!("serving an application that speaks {interface}{by}");
+        if let Some(file) = &self.house.pid_file
+            && self.house.predecessor.is_some()
+            && let Err(error) = file.claim()
+        {
+            tracing::error!(%error, "the pid file cannot be written");
+        }
+        if let Some(mut predecessor) = self.house.predecessor.take() {
+            predecessor.is_replaced();
+        }
         self.systemd.ready(&serving_status(workers));
     }
 }
@@ -224,6 +338,150 @@ fn serving_status(workers: usize) -> String {
 }
 
 impl<F> Household<F> {
+    /// Until this server serves, its predecessor answers commands.
+    fn control(&self) -> Option<&Control> {
+        self.house.control.as_ref().filter(|_| self.house.predecessor.is_none())
+    }
+
+    fn control_mut(&mut self) -> Option<&mut Control> {
+        self.house.control.as_mut().filter(|_| self.house.predecessor.is_none())
+    }
+
+    fn answer(&mut self, command: Command, answer: &Result<String, String>) {
+        if let Some(control) = self.control_mut() {
+            control.answer(|asked| asked == command, answer);
+        }
+    }
+
+    fn state(&self, report: &Report) -> &'static str {
+        match (self.is_stopping, &self.successor) {
+            (true, _) => "stopping",
+            (false, Some(_)) => "upgrading",
+            (false, None) if report.is_reloading => "reloading",
+            (false, None) if self.is_serving => "serving",
+            (false, None) => "starting",
+        }
+    }
+
+    /// What a command of the control socket asks for.
+    fn obey(&mut self, command: Command) -> Option<Order> {
+        if self.is_stopping && !matches!(command, Command::Stop | Command::Status) {
+            self.answer(command, &Err("the server is stopping".to_owned()));
+            return None;
+        }
+        match command {
+            Command::Reload => Some(Order::Reload),
+            Command::Status => Some(Order::Report),
+            Command::Upgrade => {
+                self.upgrade();
+                None
+            }
+            Command::ReopenLogs => {
+                self.answer(command, &Ok("log files are opened again".to_owned()));
+                Some(Order::ReopenLogs)
+            }
+            Command::Scale(workers) => {
+                self.answer(command, &Ok(format!("{workers} workers from now on")));
+                Some(Order::Scale(workers))
+            }
+            Command::Stop => {
+                if !self.is_stopping {
+                    tracing::info!("told to stop: finishing requests in flight");
+                }
+                self.answer(command, &Ok(String::new()));
+                self.stops();
+                Some(Order::Stop)
+            }
+        }
+    }
+
+    /// The end has begun.
+    fn stops(&mut self) {
+        self.is_stopping = true;
+        if let Some(successor) = self.successor.take() {
+            let ended = Python::attach(|py| successor.end(py));
+            if let Err(error) = ended {
+                tracing::error!(%error, "cannot end the new version of the program");
+            }
+        }
+    }
+
+    /// Starts the newest version of the program, for it to take over.
+    fn upgrade(&mut self) {
+        let started = self.start_successor();
+        match started {
+            Ok(successor) => {
+                tracing::info!("upgrading: process {} starts", successor.pid);
+                self.successor = Some(successor);
+            }
+            Err(reason) => self.upgrade_failed(&reason),
+        }
+    }
+
+    fn start_successor(&mut self) -> Result<Successor, String> {
+        if getpid().is_init() {
+            return Err(
+                "this is process 1, whose end would be the end of the container; reload instead".to_owned()
+            );
+        }
+        if !self.is_serving {
+            return Err("this server does not serve yet".to_owned());
+        }
+        let control = self.house.control.as_ref().map(Control::socket);
+        Python::attach(|py| {
+            if let Some(former) = self.successor.take() {
+                former.end(py)?;
+            }
+            Successor::start(py, &self.house.folder, &self.house.doors, control)
+        })
+        .map_err(|error| error.to_string())
+    }
+
+    fn upgrade_failed(&mut self, reason: &str) {
+        tracing::error!("the upgrade has failed: {reason}; this server goes on");
+        self.systemd.status(&format!("the last upgrade has failed: {reason}"));
+        self.answer(
+            Command::Upgrade,
+            &Err(format!("the upgrade has failed: {reason}; the old server goes on")),
+        );
+    }
+
+    /// Ends this server when its successor serves.
+    fn look_at_successor(&mut self) -> Option<Order> {
+        let successor = self.successor.as_ref()?;
+        let pid = successor.pid;
+        match Python::attach(|py| successor.news(py)) {
+            Ok(upgrade::News::None) => None,
+            Ok(upgrade::News::Serves) => {
+                tracing::info!("upgraded: process {pid} serves; finishing requests in flight");
+                self.successor = None;
+                self.house.doors.leave_files();
+                self.systemd.is_now(pid.unsigned_abs(), "upgraded");
+                self.answer(Command::Upgrade, &Ok(format!("upgraded: process {pid} serves")));
+                if let Some(mut control) = self.house.control.take() {
+                    control.leave_file();
+                }
+                self.is_replaced = true;
+                self.is_stopping = true;
+                // Without notice: nobody else has to notice.
+                Some(Order::Interrupt)
+            }
+            Ok(upgrade::News::Ended(code)) => {
+                self.successor = None;
+                self.upgrade_failed(&match code {
+                    0.. => format!("the new server ended with exit code {code}"),
+                    _ => format!("the new server ended with signal {}", -code),
+                });
+                None
+            }
+            Err(error) => {
+                self.successor = None;
+                self.upgrade_failed(&error.to_string());
+                None
+            }
+        }
+    }
+
     fn order(&mut self, signal: i32) -> Option<Order> {
         let order = match signal {
             libc::SIGTERM => Order::Stop,
@@ -235,6 +493,12 @@ impl<F> Household<F> {
             libc::SIGUSR1 => Order::ReopenLogs,
             libc::SIGTTIN => Order::More,
             libc::SIGTTOU => Order::Fewer,
+            libc::SIGUSR2 => {
+                if !self.is_stopping {
+                    self.upgrade();
+                }
+                return None;
+            }
             // A child's end: the supervisor looks anyway.
             _ => return None,
         };
@@ -244,7 +508,9 @@ impl<F> Household<F> {
             signals::announce_stop(signal, quick);
         }
         self.interrupted |= order == Order::Interrupt && !self.is_serving;
-        self.is_stopping |= ends;
+        if ends {
+            self.stops();
+        }
         Some(order)
     }
 

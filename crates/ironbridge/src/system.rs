@@ -20,6 +20,11 @@ pub struct SystemOptions {
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,
 
+    /// Unix socket that `ironbridge reload`, `status` and so on talk to the server (to its supervisor) by. For the server's own user,
+    /// and root, only.
+    #[arg(long, value_name = "FILE")]
+    pub control_socket: Option<PathBuf>,
+
     /// User, by name or number, that the application runs as. Addresses are bound before, so a server that root starts can have
     /// port 80. Its groups are the user's.
     #[arg(long, value_name = "USER")]

@@ -2,6 +2,7 @@
 
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -39,6 +40,8 @@ pub struct WorkerOptions {
     pub python: PythonOptions,
     /// How long requests in flight may take to finish when the worker stops.
     pub graceful_timeout: Duration,
+    /// How long it serves on after it was told to stop.
+    pub shutdown_delay: Duration,
 }
 
 /// Why a worker cannot start.
@@ -80,6 +83,8 @@ pub struct Controller {
     ending: Arc<Ending>,
     chores: Arc<Chores>,
     journal: Arc<Journal>,
+    /// How long it serves on after it was told to stop, if nobody else sees to that.
+    notice: Duration,
 }
 
 impl std::fmt::Debug for Controller {
@@ -149,7 +154,7 @@ impl Worker {
             AccessLog::open(&options.http).map_err(|error| StartError::Config(error.to_string()))?;
         let Loaded { callable, interface } = app;
         let journal = Arc::new(Journal { counters: Arc::new(Counters::default()), access_log });
-        let controller = Controller::new(journal);
+        let controller = Controller::new(journal, options.shutdown_delay);
         let chores = &controller.chores;
         let engine = Python::attach(|py| Engine::new(py, callable, interface, &options.python, chores))
             .map_err(StartError::App)?;
@@ -280,11 +285,11 @@ impl Worker {
 }
 
 impl Controller {
-    fn new(journal: Arc<Journal>) -> Self {
+    fn new(journal: Arc<Journal>, notice: Duration) -> Self {
         let (ending, chores): (Arc<Ending>, Arc<Chores>) = Default::default();
         let told = Arc::clone(&ending);
         chores.hang_bell(Box::new(move || told.change(|_| {})));
-        Self { drain: Drain::new(), ending, chores, journal }
+        Self { drain: Drain::new(), ending, chores, journal, notice }
     }
 
     /// Opens the access log's file again, after it was moved away.
@@ -305,6 +310,28 @@ impl Controller {
                 controller.stop();
             }
         }));
+    }
+
+    /// Serves on, but says to who asks for its health that it is about to end.
+    pub fn announce_stop(&self) {
+        self.drain.announce();
+    }
+
+    /// As [`Self::stop`], after the notice that the options give.
+    pub fn stop_with_notice(&self) {
+        if self.notice.is_zero() {
+            return self.stop();
+        }
+        self.announce_stop();
+        tracing::info!("serving on for {:?}, so that load balancers notice", self.notice);
+        let controller = self.clone();
+        let later = move || {
+            thread::sleep(controller.notice);
+            controller.stop();
+        };
+        if thread::Builder::new().name("ironbridge-notice".to_owned()).spawn(later).is_err() {
+            self.stop();
+        }
     }
 
     /// Stops gracefully: accepts nothing new, finishes what is in flight.

@@ -18,6 +18,8 @@ pub struct BindAddress {
 pub enum Origin {
     /// `--bind`, or the same option by environment, file or keyword.
     Option,
+    /// `--control-socket`, likewise.
+    ControlSocket,
     /// The environment variable `PORT`, as platforms set it.
     PortVariable,
     /// Nobody: the default.
@@ -68,12 +70,18 @@ impl BindAddress {
     pub fn parse(text: &str, origin: Origin) -> Result<Self, BindError> {
         let target = match origin {
             Origin::PortVariable => parse_port(text).map(every_interface),
+            Origin::ControlSocket => parse_unix(text),
             Origin::Option | Origin::Default => text.parse(),
         };
         match target {
             Ok(target) => Ok(Self { text: text.to_owned(), origin, target }),
             Err(reason) => Err(BindError::Syntax { at: blame(text, origin), reason }),
         }
+    }
+
+    /// What was written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// What to listen on.
@@ -124,6 +132,7 @@ fn blame(text: &str, origin: Origin) -> String {
             format!("--bind {text:?}")
         }
         Origin::Option => format!("--bind {text}"),
+        Origin::ControlSocket => format!("--control-socket {text}"),
         Origin::PortVariable => format!("environment variable PORT={text:?}"),
         Origin::Default => format!("--bind {text} (the default)"),
     }

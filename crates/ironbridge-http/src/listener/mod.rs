@@ -6,7 +6,13 @@
 //!
 //! A [`Listener`] is made before the reactor exists, and before any fork, so that it can outlive every worker.
 
-use std::io;
+use std::{
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+};
 
 use ironbridge_exchange::peer::Address;
 
@@ -60,6 +66,45 @@ impl Listener {
         }
     }
 
+    /// Takes over, for `address`, a listener that another process has passed to this one under this number: its former server, whose
+    /// socket file becomes this process's to remove.
+    ///
+    /// # Errors
+    /// [`BindError`]: the number is no listener's.
+    pub fn adopt(address: &BindAddress, number: i32) -> Result<Self, BindError> {
+        let mut listener = inherited::take(address, number)?;
+        if let (Socket::Unix(_, file), Target::Unix(path)) = (&mut listener.socket, address.target()) {
+            let path = std::path::absolute(path).map_err(|error| BindError::from_io(address, error))?;
+            *file = UnlinkOnDrop::of(&path);
+            // The socket itself knows only the name that it had before it was shown.
+            listener.local = Address::Unix(Some(path));
+        }
+        Ok(listener)
+    }
+
+    /// Leaves the file of a unix socket to the process that has adopted the listener.
+    pub fn leave_file(&mut self) {
+        if let Socket::Unix(_, Some(file)) = &mut self.socket {
+            file.leave();
+        }
+    }
+
+    /// Its number in this process.
+    pub fn number(&self) -> i32 {
+        self.as_fd().as_raw_fd()
+    }
+
+    /// A connection that waits, if this is a unix socket and one does. It does not block.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`]: none waits.
+    pub fn accept_unix(&self) -> io::Result<UnixStream> {
+        match &self.socket {
+            Socket::Unix(socket, _) => socket.accept().map(|(stream, _)| stream),
+            Socket::Tcp(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// The address as a link where it can be one: `http://127.0.0.1:8000`, `http://[::1]:8000`, `unix:/run/app.sock`.
     pub fn url(&self) -> String {
         match &self.local {
@@ -88,6 +133,15 @@ impl Listener {
                 AsyncListener::Unix(tokio::net::UnixListener::from_std(socket)?, self.local, file)
             }
         })
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket, _) => socket.as_fd(),
+        }
     }
 }
 

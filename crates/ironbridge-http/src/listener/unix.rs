@@ -61,6 +61,24 @@ pub struct UnlinkOnDrop {
     process: u32,
 }
 
+impl UnlinkOnDrop {
+    /// For a socket that is there; `None`: it is not.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let file = fs::symlink_metadata(path).ok()?;
+        Some(Self {
+            path: path.to_owned(),
+            device: file.dev(),
+            inode: file.ino(),
+            process: std::process::id(),
+        })
+    }
+
+    /// From now on the file is another process's to remove.
+    pub(super) fn leave(&mut self) {
+        self.process = 0;
+    }
+}
+
 impl Drop for UnlinkOnDrop {
     fn drop(&mut self) {
         let ours = |file: fs::Metadata| (file.dev(), file.ino()) == (self.device, self.inode);

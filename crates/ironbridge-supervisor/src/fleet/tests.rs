@@ -18,7 +18,8 @@ const FAILS: Exit = Exit::Code(3);
 
 impl World {
     fn new(workers: usize, strategy: Strategy) -> Self {
-        let plan = Plan { workers, strategy, patience: Duration::from_secs(40) };
+        let patience = Duration::from_secs(40);
+        let plan = Plan { workers, strategy, notice: Duration::ZERO, patience };
         let mut world = Self {
             fleet: Fleet::new(plan),
             now: Instant::now(),
@@ -278,14 +279,14 @@ fn a_tired_worker_serves_until_it_is_replaced() {
 fn the_number_changes_and_the_last_one_stays() {
     let mut world = World::serving(1, Strategy::All);
     let oldest = world.serving_now();
-    world.fleet.scale(true);
+    world.fleet.scale(2);
     assert_eq!(world.fleet.workers(), 2);
     world.later(1);
     world.all_ready();
-    world.fleet.scale(false);
+    world.fleet.scale(1);
     world.settle();
     assert_eq!(world.ending(), oldest);
-    world.fleet.scale(false);
+    world.fleet.scale(0);
     assert_eq!(world.fleet.workers(), 1);
 }
 
@@ -385,7 +386,8 @@ proptest! {
                     world.fleet.reload(Plan { strategy, ..world.plan() });
                 }
                 Step::Scale(more) => {
-                    world.fleet.scale(more);
+                    let workers = world.fleet.workers();
+                    world.fleet.scale(if more { workers + 1 } else { workers - 1 });
                 }
                 Step::Later(seconds) => world.later(seconds),
             }

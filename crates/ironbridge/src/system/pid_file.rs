@@ -19,24 +19,34 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Writes the file.
+    /// Writes the file, unless there is a `predecessor`, which stands in it until [`Self::claim`].
     ///
     /// # Errors
-    /// One line for the user: a process that lives stands in it, or it cannot be written.
-    pub fn create(path: &Path) -> Result<Self, String> {
+    /// One line for the user: another process that lives stands in it, or it cannot be written.
+    pub fn create(path: &Path, predecessor: Option<u32>) -> Result<Self, String> {
         let failed = |error: io::Error| format!("option --pid-file: {}: {error}", path.display());
         // A later change of the working folder must not change what is removed at the end.
         let path = std::path::absolute(path).map_err(failed)?;
         let process = std::process::id();
         match read(&path) {
-            Ok(Some(other)) if other != process && lives(other) => {
+            Ok(Some(other)) if other != process && Some(other) != predecessor && lives(other) => {
                 return Err(format!("option --pid-file: {}: process {other} runs already", path.display()));
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        write(&path, process).map_err(failed)?;
+        if predecessor.is_none() {
+            write(&path, process).map_err(failed)?;
+        }
         Ok(Self { path, process })
+    }
+
+    /// Writes the file, in the place of a predecessor.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn claim(&self) -> io::Result<()> {
+        write(&self.path, self.process)
     }
 }
 
@@ -93,7 +103,7 @@ mod tests {
     fn it_is_there_for_as_long_as_the_process_and_readable_for_all() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("site.pid");
-        let file = PidFile::create(&path).unwrap();
+        let file = PidFile::create(&path, None).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         drop(file);
@@ -106,11 +116,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("site.pid");
         fs::write(&path, "1\n").unwrap();
-        let refusal = PidFile::create(&path).unwrap_err();
+        let refusal = PidFile::create(&path, None).unwrap_err();
         assert_eq!(refusal, format!("option --pid-file: {}: process 1 runs already", path.display()));
         for stale in ["4194303999", "0", "no number", ""] {
             fs::write(&path, stale).unwrap();
-            drop(PidFile::create(&path).unwrap());
+            drop(PidFile::create(&path, None).unwrap());
         }
     }
 
@@ -118,17 +128,28 @@ mod tests {
     fn a_file_that_another_process_has_replaced_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("site.pid");
-        let file = PidFile::create(&path).unwrap();
+        let file = PidFile::create(&path, None).unwrap();
         fs::write(&path, "1\n").unwrap();
         drop(file);
         assert_eq!(read(&path).unwrap(), Some(1));
     }
 
     #[test]
+    fn a_predecessor_stands_in_it_until_its_successor_claims_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("site.pid");
+        fs::write(&path, "1\n").unwrap();
+        let file = PidFile::create(&path, Some(1)).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(1));
+        file.claim().unwrap();
+        assert_eq!(read(&path).unwrap(), Some(std::process::id()));
+    }
+
+    #[test]
     fn a_forked_process_removes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("site.pid");
-        let mut file = PidFile::create(&path).unwrap();
+        let mut file = PidFile::create(&path, None).unwrap();
         file.process = 1;
         drop(file);
         assert!(path.exists());

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use pyo3::prelude::*;
 use sd_notify::NotifyState;
 
 /// What the service manager hears of this process.
@@ -37,6 +38,11 @@ impl Systemd {
         }
     }
 
+    /// Another process is the service from now on.
+    pub(crate) fn is_now(&self, pid: u32, status: &str) {
+        tell(&[NotifyState::MainPid(pid), NotifyState::Ready, NotifyState::Status(status)]);
+    }
+
     pub(crate) fn stopping(&self) {
         tell(&[NotifyState::Stopping, NotifyState::Status("finishing requests in flight")]);
     }
@@ -54,12 +60,20 @@ impl Systemd {
 }
 
 /// The addresses of the listeners that systemd has passed to this process, as `--bind` takes them.
-pub(crate) fn passed_listeners() -> Vec<String> {
+///
+/// # Errors
+/// Python's.
+pub(crate) fn passed_listeners(py: Python<'_>) -> PyResult<Vec<String>> {
     let passed = sd_notify::listen_fds().map(|numbers| numbers.collect()).unwrap_or_else(|error| {
         tracing::warn!(%error, "LISTEN_FDS cannot be used");
         Vec::new()
     });
-    passed.into_iter().map(|number| format!("fd://{number}")).collect()
+    // They are meant for this process, and not for what the application starts.
+    let environ = py.import("os")?.getattr("environ")?;
+    for variable in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+        environ.call_method1("pop", (variable, ""))?;
+    }
+    Ok(passed.into_iter().map(|number| format!("fd://{number}")).collect())
 }
 
 fn tell(states: &[NotifyState<'_>]) {
