@@ -8,7 +8,7 @@ use std::{
 };
 
 use ironbridge_exchange::RequestHead;
-use pyo3::{Python, ffi, prelude::*, type_object::PyTypeInfo};
+use pyo3::{Python, prelude::*, type_object::PyTypeInfo};
 
 use crate::{
     asgi::event_loop::stack,
@@ -17,6 +17,7 @@ use crate::{
     overtime::{Clock, Errand, Policy, RequestTimeout, Runner, Step},
     plain,
     ticket::Ticket,
+    wsgi::ffi::set_exception,
 };
 
 /// A place for each pool thread.
@@ -71,11 +72,11 @@ impl Rounds {
 
 impl Round<'_> {
     /// The application has ended. The calling thread is attached, so no exception can be sent to it meanwhile.
-    pub fn end(self, _py: Python<'_>) {
+    pub fn end(self, py: Python<'_>) {
         let ended = lock(self.place).take();
         if let Some(ended) = ended.filter(|ended| ended.is_raised) {
             // It may not have been raised yet, and must not be in the next request.
-            set_exception(ended.ident, None);
+            set_exception(py, ended.ident, None);
         }
     }
 }
@@ -129,7 +130,7 @@ impl Call {
         let mut running = lock(&self.places[self.thread]);
         if let Some(running) = running.as_mut().filter(|running| running.number == self.number) {
             running.is_raised = true;
-            set_exception(running.ident, Some(RequestTimeout::type_object(py).as_any()));
+            set_exception(py, running.ident, Some(RequestTimeout::type_object(py).as_any()));
         }
     }
 
@@ -158,15 +159,6 @@ fn ident(py: Python<'_>) -> c_ulong {
         IDENT.set(ident.unwrap_or(0));
     }
     IDENT.get()
-}
-
-/// Has an exception raised in a thread as soon as it runs Python code; `None` takes it back.
-fn set_exception(thread: c_ulong, exception: Option<&Bound<'_, PyAny>>) {
-    let exception = exception.map_or(std::ptr::null_mut(), Bound::as_ptr);
-    // SAFETY: every caller is attached. The number may be of a thread that has ended, which Python looks up by itself. A pointer
-    // that is not null is that of a live exception class, of which Python takes a reference of its own.
-    // (C has it unsigned, as the number is; the binding signed.)
-    unsafe { ffi::PyThreadState_SetAsyncExc(thread.cast_signed(), exception) };
 }
 
 fn lock(place: &Mutex<Option<Running>>) -> MutexGuard<'_, Option<Running>> {

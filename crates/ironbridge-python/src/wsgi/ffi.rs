@@ -1,6 +1,6 @@
 //! The few calls into CPython that PyO3 has no safe words for.
 
-use std::os::fd::BorrowedFd;
+use std::{ffi::c_ulong, os::fd::BorrowedFd};
 
 use pyo3::{
     Borrowed, Bound, Py, PyAny, PyErr, PyResult, Python, ffi,
@@ -79,4 +79,13 @@ pub(crate) fn borrow_fd<'a>(_owner: &'a Bound<'_, PyAny>, fd: i32) -> BorrowedFd
     // another thread close it meanwhile, duplicating the descriptor fails or yields another open file, which the caller
     // checks for being a regular file; memory is never touched through it.
     unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Has an exception raised in a thread as soon as it runs Python code; `None` takes it back.
+pub(crate) fn set_exception(_py: Python<'_>, thread: c_ulong, exception: Option<&Bound<'_, PyAny>>) {
+    let exception = exception.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: the caller is attached. The number may be of a thread that has ended, which Python looks up by itself. A pointer
+    // that is not null is that of a live exception class, of which Python takes a reference of its own.
+    // (C has it unsigned, as the number is; the binding signed.)
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread.cast_signed(), exception) };
 }
