@@ -167,6 +167,7 @@ docs: $(RUN)/.wheel
 	$(RUN)/bin/ironbridge --generate docs >docs/options.md.new && mv docs/options.md.new docs/options.md
 	$(RUN)/bin/ironbridge --generate types >python/ironbridge/options.py.new
 	mv python/ironbridge/options.py.new python/ironbridge/options.py
+	$(RUN)/bin/python -m ironbridge._compat.docs docs/gunicorn.md
 	cargo doc --workspace --no-deps --locked
 
 fmt: $(TEST)/.tools

@@ -25,8 +25,9 @@ class Options(TypedDict, total=False):
     """Folder in which Python modules are searched, after the current one. May be given several times."""
 
     config: str | os.PathLike[str] | None
-    """Read options from this TOML file, instead of ironbridge.toml or pyproject.toml. Its path is relative
-    to the folder of the start, whatever --chdir says."""
+    """Read options from this TOML file, instead of ironbridge.toml or pyproject.toml, or from a Python
+    file such as Gunicorn's gunicorn.conf.py. Its path is relative to the folder of the start, whatever
+    --chdir says."""
 
     graceful_timeout: float | None
     """Seconds that requests in flight may take to finish when the server stops."""
@@ -39,7 +40,10 @@ class Options(TypedDict, total=False):
     """Least important log messages that are shown."""
 
     log_format: Literal["human", "json"] | None
-    """Format of the log on the standard error output."""
+    """Format of the log."""
+
+    log_file: str | os.PathLike[str] | None
+    """Write the log to this file instead of the standard error output ("-")."""
 
     workers: int | Literal["auto"] | None
     """Worker processes; auto: one for each CPU that the server may use. Without it, WEB_CONCURRENCY counts
@@ -51,6 +55,14 @@ class Options(TypedDict, total=False):
 
     reload_strategy: Literal["all", "rolling"] | None
     """How SIGHUP replaces workers: all, with twice as many for a moment, or rolling, one after the other."""
+
+    reload: bool | None
+    """For development: reload when sources, templates or .env files change. An application that does not
+    start is waited for."""
+
+    reload_extra: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
+    """Further file whose change reloads the application, or pattern of such files, such as data/**/*.yaml.
+    May be given several times."""
 
     preload: bool | None
     """Import the application once, before workers are forked, which then share its memory. Threads and
@@ -78,6 +90,9 @@ class Options(TypedDict, total=False):
 
     pid_file: str | os.PathLike[str] | None
     """Write the process id of the server (of its supervisor) to this file, and remove it at the end."""
+
+    name: str | None
+    """Name of the server in the titles of its processes, which `ps` shows. Without it, the application's."""
 
     control_socket: str | os.PathLike[str] | None
     """Unix socket that `ironbridge reload`, `status` and so on talk to the server (to its supervisor) by.
@@ -161,8 +176,9 @@ class Options(TypedDict, total=False):
     access_log: str | os.PathLike[str] | None
     """Write a line per request to this file, or to the standard output ("-")."""
 
-    access_log_format: Literal["common", "combined", "json"] | None
-    """Format of the access log."""
+    access_log_format: str | None
+    """Format of the access log: common, combined, json, or one of your own in Gunicorn's style, such as
+    %(h)s "%(r)s" %(s)s %(D)s."""
 
     ws_max_size: int | str | None
     """Largest WebSocket message in bytes, measured after inflating; beyond it the connection closes with

@@ -135,7 +135,6 @@ def successor(site: Site) -> int:
 
 def end(pid: int) -> None:
     """Ends a successor, which is nobody's child here."""
-
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not alive(pid), "the new server has ended")
 

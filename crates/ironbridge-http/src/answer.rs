@@ -212,7 +212,7 @@ impl<H> Exchange<H> {
     fn end(self, response: Response, pump: Option<Pump>) -> hyper::Response<Nothing> {
         let Self { line, mut entry, version, head_only, handshake } = self;
         let Response { mut head, body } = response;
-        entry.begin(head.status);
+        entry.begin(&head);
         let payload = match body {
             _ if head_only || matches!(head.status, 204 | 304) => Payload::None,
             ResponseBody::Empty => Payload::Bytes(bytes::Bytes::new()),

@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use ironbridge_exchange::{Peer, RequestHead, Version};
+use ironbridge_exchange::{Peer, RequestHead, ResponseHead, Version};
 
 use crate::{
     access_log::{AccessLog, Outcome, Record, basic_user::basic_user},
@@ -40,6 +40,8 @@ struct Line {
     peer: Arc<Peer>,
     time: SystemTime,
     begun: Instant,
+    /// The response's headers that the log shows.
+    shown: Vec<(String, Vec<u8>)>,
 }
 
 impl Journal {
@@ -65,16 +67,30 @@ impl Journal {
 
     fn entry(self: &Arc<Self>, head: Option<Arc<RequestHead>>, peer: &Arc<Peer>) -> Entry {
         let line = self.access_log.is_some().then(|| {
-            Box::new(Line { peer: Arc::clone(peer), time: SystemTime::now(), begun: Instant::now() })
+            Box::new(Line {
+                peer: Arc::clone(peer),
+                time: SystemTime::now(),
+                begun: Instant::now(),
+                shown: Vec::new(),
+            })
         });
         Entry { journal: Arc::clone(self), head, line, status: CLIENT_LEFT, bytes: 0, complete: false }
     }
 }
 
 impl Entry {
-    /// The response has begun with this status.
-    pub fn begin(&mut self, status: u16) {
-        self.status = status;
+    /// The response has begun with this head.
+    pub fn begin(&mut self, head: &ResponseHead) {
+        self.status = head.status;
+        if let (Some(log), Some(line)) = (&self.journal.access_log, &mut self.line) {
+            for name in log.response_headers() {
+                let mut lines = head.lines.iter();
+                if let Some((_, value)) = lines.find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
+                {
+                    line.shown.push((name.to_owned(), value.to_vec()));
+                }
+            }
+        }
     }
 
     /// So many more bytes of the body went out.
@@ -114,6 +130,8 @@ impl Drop for Entry {
             referer: field("referer"),
             user_agent: field("user-agent"),
             user: user.as_deref(),
+            fields: head.map(|head| &head.fields),
+            shown: &line.shown,
             duration: line.begun.elapsed(),
             outcome: if self.complete { Outcome::Complete } else { Outcome::Aborted },
         });

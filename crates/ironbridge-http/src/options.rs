@@ -1,10 +1,10 @@
 //! Options of the HTTP front end: as typed ([`HttpOptions`]). The rooms that obey them parse them further.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 
-use crate::{listener::Target, websocket::options::WebSocketOptions};
+use crate::{access_log::pattern::Pattern, listener::Target, websocket::options::WebSocketOptions};
 
 /// Where to listen, what to accept, and how long to wait.
 #[derive(Debug, Clone, Args)]
@@ -89,11 +89,11 @@ pub struct HttpOptions {
     pub health_path: Option<String>,
 
     /// Write a line per request to this file, or to the standard output ("-").
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", alias = "access-logfile")]
     pub access_log: Option<PathBuf>,
 
-    /// Format of the access log.
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = AccessLogFormat::Combined)]
+    /// Format of the access log: common, combined, json, or one of your own in Gunicorn's style, such as %(h)s "%(r)s" %(s)s %(D)s.
+    #[arg(long, value_name = "FORMAT", default_value = "combined", value_parser = parse_access_log_format, alias = "access-logformat")]
     pub access_log_format: AccessLogFormat,
 
     /// WebSockets.
@@ -110,8 +110,8 @@ pub enum RequestBuffering {
     Full,
 }
 
-/// Known formats of access log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// Formats of access log lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLogFormat {
     /// The Common Log Format.
     Common,
@@ -119,6 +119,20 @@ pub enum AccessLogFormat {
     Combined,
     /// One JSON object a line.
     Json,
+    /// The user's own.
+    Custom(Arc<Pattern>),
+}
+
+fn parse_access_log_format(text: &str) -> Result<AccessLogFormat, String> {
+    match text {
+        "common" => Ok(AccessLogFormat::Common),
+        "combined" => Ok(AccessLogFormat::Combined),
+        "json" => Ok(AccessLogFormat::Json),
+        _ if text.contains("%(") => {
+            Pattern::parse(text).map(|pattern| AccessLogFormat::Custom(Arc::new(pattern)))
+        }
+        _ => Err("expected common, combined, json, or a format such as %(h)s \"%(r)s\" %(s)s".to_owned()),
+    }
 }
 
 /// Reads `123`, `64K`, `10M`, `2G` (powers of 1024).

@@ -21,6 +21,8 @@ pub struct Plan {
     pub workers: usize,
     /// How a reload replaces them.
     pub strategy: Strategy,
+    /// Whether an application that does not start is waited for: the next reload tries again.
+    pub waits: bool,
     /// How long all serve on after they were told that the end is near.
     pub notice: Duration,
     /// How long a worker may take to end after it was told to; then it is killed.
@@ -72,6 +74,8 @@ pub enum Event {
     },
     /// The application does not start, and there has never been a worker that serves.
     Unusable(Exit),
+    /// The same, but the next reload may bring one that does.
+    Waiting,
 }
 
 /// How a worker stands.
@@ -103,6 +107,8 @@ pub struct Fleet {
     /// [`Event::Serving`] is out.
     is_announced: bool,
     end: Option<End>,
+    /// Nothing is started before the next reload.
+    holds: bool,
     /// Deaths in a row of workers that were young.
     young_deaths: u32,
     /// Nothing is started before.
@@ -171,6 +177,7 @@ impl Fleet {
             has_served: false,
             is_announced: false,
             end: None,
+            holds: false,
             young_deaths: 0,
             not_before: None,
             events: Vec::new(),
@@ -213,7 +220,12 @@ impl Fleet {
             return;
         }
         let is_new = state == State::Starting && generation == self.generation;
-        if is_new && !self.has_served {
+        if is_new && !self.has_served && self.plan.waits {
+            if !std::mem::replace(&mut self.holds, true) {
+                self.former = None;
+                self.events.push(Event::Waiting);
+            }
+        } else if is_new && !self.has_served {
             self.end = Some(End { quick: true, code: exit.code() });
             self.events.push(Event::Unusable(exit));
         } else if is_new && self.former.is_some() {
@@ -240,6 +252,7 @@ impl Fleet {
         self.newest += 1;
         self.generation = self.newest;
         self.not_before = None;
+        self.holds = false;
         self.young_deaths = 0;
     }
 
@@ -438,6 +451,9 @@ impl Fleet {
 
     /// How many workers have to be started.
     fn missing(&self) -> usize {
+        if self.holds {
+            return 0;
+        }
         self.plan.workers.saturating_sub(self.staying().count())
     }
 }

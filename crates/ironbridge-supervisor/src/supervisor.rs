@@ -79,6 +79,9 @@ pub trait Host {
     /// A reload is over; `failure`: why the workers that were there go on.
     fn reloaded(&mut self, workers: usize, failure: Option<String>);
 
+    /// A worker has ended, in whatever way.
+    fn ended(&mut self, worker: Pid);
+
     /// Another number of workers is wanted.
     fn scaled(&mut self, workers: usize);
 
@@ -133,7 +136,7 @@ pub fn run(plan: Plan, host: &mut impl Host) -> io::Result<Outcome> {
             supervisor.stop(false, host);
         }
         supervisor.listen();
-        supervisor.reap()?;
+        supervisor.reap(host)?;
     }
 }
 
@@ -296,23 +299,24 @@ impl Supervisor {
 
     /// Takes leave of workers that have ended. Other children are somebody else's to wait for, unless the system has given
     /// orphans to us because we are process 1.
-    fn reap(&mut self) -> io::Result<()> {
+    fn reap(&mut self, host: &mut impl Host) -> io::Result<()> {
         let workers: Vec<Pid> = self.links.iter().map(|(pid, _)| *pid).collect();
         for pid in workers {
             if let Some((_, status)) = ended(|| waitpid(Some(pid), WaitOptions::NOHANG))? {
-                self.ended(pid, status);
+                self.ended(pid, status, host);
             }
         }
         while getpid().is_init()
             && let Some((pid, status)) = ended(|| wait(WaitOptions::NOHANG))?
         {
-            self.ended(pid, status);
+            self.ended(pid, status, host);
         }
         Ok(())
     }
 
-    fn ended(&mut self, pid: Pid, status: WaitStatus) {
+    fn ended(&mut self, pid: Pid, status: WaitStatus, host: &mut impl Host) {
         if let Some(exit) = Exit::new(status) {
+            host.ended(pid);
             self.fleet.exited(pid, exit, Instant::now());
             self.links.retain(|(owner, _)| *owner != pid);
             self.to_reopen.retain(|starting| *starting != pid);
@@ -335,6 +339,10 @@ impl Supervisor {
                 let out_of_memory = kills > std::mem::replace(&mut self.memory_kills, kills);
                 let why = cause(*exit, out_of_memory);
                 tracing::error!("worker {pid} ended with {exit}{why}; starting another{}", later(*pause));
+            }
+            Event::Waiting => {
+                tracing::error!("the application does not start; waiting for a change");
+                host.reloaded(self.fleet.workers(), Some("the application does not start".to_owned()));
             }
             Event::Unusable(exit) => match exit {
                 // Its own words stand above.

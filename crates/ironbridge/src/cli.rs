@@ -8,7 +8,7 @@ use ironbridge_http::{
     access_log::AccessLog,
     listener::{Listener, addresses},
 };
-use ironbridge_python::asgi::lifespan::LifespanError;
+use ironbridge_python::{asgi::lifespan::LifespanError, interface::Interface, wsgi::application::traceback};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
@@ -72,6 +72,10 @@ impl Stop {
     }
 }
 
+/// Commands about configurations of other servers.
+const CHECK: &str = "check";
+const MIGRATE: &str = "migrate";
+
 const FAILED: i32 = 1;
 const MISTAKE: i32 = 2;
 const UNLOADABLE: i32 = 3;
@@ -79,7 +83,11 @@ const UNLOADABLE: i32 = 3;
 const INTERRUPTED: i32 = 130;
 
 fn try_run(py: Python<'_>, mut arguments: Vec<OsString>) -> Result<(), Stop> {
-    let word = arguments.first().and_then(|word| word.to_str()).unwrap_or_default();
+    let word = arguments.first().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
+    let word = word.as_str();
+    if let CHECK | MIGRATE = word {
+        return translate(py, word, &arguments[1..]);
+    }
     if let Some((word, _)) = control::COMMANDS.into_iter().find(|(name, _)| *name == word) {
         arguments.remove(0);
         return command(py, word, arguments);
@@ -89,9 +97,13 @@ fn try_run(py: Python<'_>, mut arguments: Vec<OsString>) -> Result<(), Stop> {
         Err(SourceError::Answer(text)) => return print(text.trim_end()),
         Err(error) => return Err(Stop::mistake(error)),
     };
-    let resolved = sources.read().map_err(Stop::mistake)?;
+    let mut resolved = sources.read().map_err(Stop::mistake)?;
     memory::share_arenas();
+    let table = std::mem::take(&mut resolved.table);
     let options = prepare(resolved, sources.start())?;
+    if options.print_config {
+        return print(table.trim_end());
+    }
     if let Some(what) = options.generate {
         return print(
             match what {
@@ -108,13 +120,13 @@ fn try_run(py: Python<'_>, mut arguments: Vec<OsString>) -> Result<(), Stop> {
         load(py, &name, &options)?;
         return check(&name, &options);
     }
+    supervised::greet(py, &options).map_err(|error| raised(py, &error))?;
     let house = House::open(py, &options, &start).map_err(|error| start_failed(&error))?;
     if options.processes.no_supervisor {
         // The file is there until this function returns.
         let (listeners, _pid_file) = house.into_parts();
-        extend_environment(py, &options, &start)?;
-        identity::assume(py, &options.system).map_err(Stop::mistake)?;
-        let app = load(py, &name, &options)?;
+        settle_in(py, &options, &start)?;
+        let app = initialize(py, load(py, &name, &options)?, &options)?;
         return serve(py, app, listeners, &options, None);
     }
     supervise(py, sources, Site { options, app: Some(name) }, house)
@@ -132,8 +144,67 @@ fn command(py: Python<'_>, word: &str, arguments: Vec<OsString>) -> Result<(), S
     done.map_err(Stop::failed).and_then(|text| print(&text))
 }
 
+/// `ironbridge check gunicorn.conf.py`, `ironbridge migrate gunicorn ...`.
+fn translate(py: Python<'_>, word: &str, arguments: &[OsString]) -> Result<(), Stop> {
+    let usage = |text: &str| Stop::mistake(format!("{word}: {text}"));
+    match (word, arguments) {
+        (CHECK, [file]) => {
+            let module = py.import("ironbridge._compat.check").map_err(Stop::unexpected)?;
+            let examined = module.call_method1("examine", (file,)).and_then(|found| found.extract());
+            let (text, is_fine): (String, bool) = examined.map_err(|error| Stop::mistake(error.value(py)))?;
+            print(text.trim_end())?;
+            if is_fine { Ok(()) } else { Err(Stop { code: FAILED, text: None }) }
+        }
+        (CHECK, _) => Err(usage("expected one file, such as gunicorn.conf.py")),
+        (_, []) => Err(usage(
+            "expected gunicorn.conf.py, uwsgi.ini, or a whole command line such as: gunicorn -w 4 shop.wsgi",
+        )),
+        (_, arguments) => {
+            let module = py.import("ironbridge._compat.migrate").map_err(Stop::unexpected)?;
+            let migrated = module.call_method1("migrate", (arguments.to_vec(),));
+            let (text, report): (String, Vec<String>) =
+                migrated.and_then(|found| found.extract()).map_err(|error| Stop::mistake(error.value(py)))?;
+            report.iter().for_each(|line| complain(line));
+            print(text.trim_end())
+        }
+    }
+}
+
 fn extend_environment(py: Python<'_>, options: &Options, start: &Path) -> Result<(), Stop> {
-    identity::extend_environment(py, &options.system, start).map_err(Stop::mistake)
+    identity::extend_environment(py, &options.system, start).map_err(Stop::mistake)?;
+    match &options.configured {
+        Some(configured) => configured.extend_environment(py).map_err(Stop::unexpected),
+        None => Ok(()),
+    }
+}
+
+/// In the process that is to serve, before the application is loaded.
+pub(crate) fn settle_in(py: Python<'_>, options: &Options, start: &Path) -> Result<(), Stop> {
+    extend_environment(py, options, start)?;
+    identity::assume(py, &options.system).map_err(Stop::mistake)?;
+    let Some(configured) = &options.configured else { return Ok(()) };
+    configured.set_up_logging(py).map_err(|error| Stop::mistake(error.value(py)))?;
+    configured.call(py, "post_fork", ()).map_err(|error| raised(py, &error))
+}
+
+/// The application as it is to be called, with what a configuration file puts around it.
+pub(crate) fn initialize(py: Python<'_>, app: Loaded, options: &Options) -> Result<Loaded, Stop> {
+    let Some(configured) = &options.configured else { return Ok(app) };
+    let Loaded { callable, interface } = app;
+    let kind = if interface == Interface::Wsgi { "wsgi" } else { "asgi" };
+    configured.call(py, "post_worker_init", (&callable,)).map_err(|error| raised(py, &error))?;
+    if interface == Interface::Asgi2 {
+        tracing::warn!("pre_request and post_request are not called for an application of ASGI 2");
+        return Ok(Loaded { callable, interface });
+    }
+    let callable = configured.wrap(py, callable, kind).map_err(|error| raised(py, &error))?;
+    Ok(Loaded { callable, interface })
+}
+
+/// A hook that must not fail has failed.
+fn raised(py: Python<'_>, error: &PyErr) -> Stop {
+    complain(&format!("error: a hook of the configuration file failed\n{}", traceback(py, error)));
+    Stop { code: UNLOADABLE, text: None }
 }
 
 /// All options again, for a reload; `app` names the application.
@@ -152,8 +223,11 @@ pub(crate) fn reread(
 }
 
 /// Starts the log and goes to the site's folder.
-pub(crate) fn prepare(Resolved { options, warnings, file }: Resolved, start: &Path) -> Result<Options, Stop> {
-    logging::init(options.log_level, options.log_format);
+pub(crate) fn prepare(
+    Resolved { options, warnings, file, table: _ }: Resolved,
+    start: &Path,
+) -> Result<Options, Stop> {
+    start_log(&options, start).map_err(Stop::mistake)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -169,6 +243,18 @@ pub(crate) fn prepare(Resolved { options, warnings, file }: Resolved, start: &Pa
     std::env::set_current_dir(start.join(folder)).map_err(failed)?;
     identity::restrict(&options.system);
     Ok(options)
+}
+
+/// Sends the log where the options say.
+///
+/// # Errors
+/// One line for the user.
+pub(crate) fn start_log(options: &Options, start: &Path) -> Result<(), String> {
+    let file = &options.log_file;
+    let path = if file.as_os_str() == "-" { file.clone() } else { start.join(file) };
+    logging::write_to(&path).map_err(|error| format!("option --log-file: {}: {error}", file.display()))?;
+    logging::init(options.log_level, options.log_format);
+    Ok(())
 }
 
 fn application_name(options: &Options) -> Result<String, Stop> {
@@ -216,7 +302,11 @@ fn supervise(py: Python<'_>, sources: Sources, site: Site, house: House) -> Resu
     let preloaded = match &site {
         Site { options, app: Some(name) } if options.processes.preload => {
             extend_environment(py, options, &start)?;
-            Some(preload(py, name, options)?)
+            let app = preload(py, name, options)?;
+            if let Some(configured) = &options.configured {
+                configured.tell(py, "preloaded", (&app.callable,));
+            }
+            Some(app)
         }
         _ => None,
     };
@@ -237,12 +327,12 @@ fn supervise(py: Python<'_>, sources: Sources, site: Site, house: House) -> Resu
         Part::Supervisor(code) => Err(Stop { code, text: None }),
         Part::Worker(charge) => {
             let Charge { site: Site { options, app }, listeners, muffled, tie } = *charge;
-            extend_environment(py, &options, &start)?;
-            identity::assume(py, &options.system).map_err(Stop::mistake)?;
+            settle_in(py, &options, &start)?;
             let app = match preloaded {
                 Some(app) => app,
                 None => load(py, &app.unwrap_or_default(), &options)?,
             };
+            let app = initialize(py, app, &options)?;
             serve(py, app, listeners, &options, Some((tie, muffled)))
         }
     }
@@ -322,7 +412,27 @@ pub(crate) fn serve(
             Systemd::new().ready("serving");
         }
     }
+    let controller = worker.controller();
+    let configured = options.configured.as_deref();
+    if tie.is_none()
+        && let Some(configured) = configured
+    {
+        configured.tell(py, "when_ready", ());
+    }
+    if let Some(tie) = &tie {
+        let tie = tie.clone();
+        controller.on_stop(move || tie.shows("finishing requests"));
+    }
     let outcome = py.detach(|| worker.run());
+    if let Some(configured) = configured {
+        if controller.is_killed() {
+            configured.tell(py, "worker_int", ());
+        }
+        configured.tell(py, "worker_exit", ());
+        if tie.is_none() {
+            configured.tell(py, "on_exit", ());
+        }
+    }
     // Handlers stay until the end of a process that cannot end by itself: a last Ctrl-C still has to work.
     if let Outcome::Stuck { threads } = outcome {
         tracing::warn!("{threads} threads still run application code: leaving without them");

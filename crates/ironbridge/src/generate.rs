@@ -41,7 +41,7 @@ pub fn types() -> String {
 const DOCS_HEAD: &str = "\
 # Options
 
-Every option, except `--check` and `--config` (which only say what one run is for), can be given on the command
+Every option, except `--check`, `--print-config` and `--config` (which only say what one run is for), can be given on the command
 line, in the environment, in a file and to `ironbridge.serve()`:
 
 | Where | Spelling of `--graceful-timeout 10` |

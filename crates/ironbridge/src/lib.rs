@@ -5,8 +5,9 @@
 //! * [`worker`]: front end, engine and application, put together, with `memory` to tidy up behind it. [`signals`],
 //!   [`shutdown`]: its end.
 //! * `supervised`: the process that keeps workers alive. [`recycling`]: when a worker has served for long enough. `doors`: where it
-//!   listens. `upgrade`: another version takes over. `control`: commands for a server that runs.
-//! * [`system`]: user, files, service manager.
+//!   listens. `watching`: whether files have changed. `upgrade`: another version takes over. `control`: commands for a server that runs.
+//! * [`system`]: user, files, service manager. `title`: what `ps` shows.
+//! * [`configured`]: hooks of a Python configuration file, such as Gunicorn's.
 //! * [`logging`]: the diagnostic log. [`generate`]: docs and types of the options.
 //! * [`cli`], [`python_api`]: the two ways in, `ironbridge ...` and `ironbridge.serve(...)`.
 //!
@@ -14,6 +15,7 @@
 
 pub mod application;
 pub mod cli;
+pub mod configured;
 mod control;
 pub mod discovery;
 mod doors;
@@ -29,7 +31,9 @@ pub mod sources;
 mod supervised;
 mod sys;
 pub mod system;
+mod title;
 mod upgrade;
+mod watching;
 pub mod worker;
 
 pub use python_api::_native;

@@ -1,12 +1,14 @@
-//! The diagnostic log: tracing's events as lines on the standard error output.
+//! The diagnostic log: tracing's events as lines on the standard error output, or in a file.
 //!
 //! Human lines are `2026-11-23 19:30:01Z INFO  listening at http://127.0.0.1:8000`, times in UTC, colours only on a
 //! terminal. What applications write to `wsgi.errors` is printed as they wrote it.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
-use std::sync::OnceLock;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
@@ -41,7 +43,7 @@ pub fn init(level: LogLevel, format: LogFormat) {
         let lines = tracing_subscriber::fmt::layer()
             .fmt_fields(JsonFields::new())
             .event_format(Lines { json: Format::default().json().flatten_event(true), colour: colour() })
-            .with_writer(io::stderr);
+            .with_writer(|| Output);
         let subscriber = tracing_subscriber::registry().with(filter).with(lines);
         // Fails when there is a subscriber already, which is then the one to keep.
         let _ = tracing::subscriber::set_global_default(subscriber);
@@ -68,7 +70,63 @@ fn filter(level: LogLevel) -> LevelFilter {
 
 /// <https://no-color.org>: any value but the empty one turns colours off.
 fn colour() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    FILE.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        && io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Writes the log to a file from now on; `-` is the standard error output.
+///
+/// # Errors
+/// The system's.
+pub fn write_to(path: &Path) -> io::Result<()> {
+    let target = match path.as_os_str() == "-" {
+        true => None,
+        false => Some(LogFile { file: open(path)?, path: path.to_owned() }),
+    };
+    *FILE.lock().unwrap_or_else(PoisonError::into_inner) = target;
+    Ok(())
+}
+
+/// Opens the file again, after it was moved away.
+pub fn reopen() {
+    let mut target = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(LogFile { file, path }) = target.as_mut() else { return };
+    match open(path) {
+        Ok(new) => *file = new,
+        Err(error) => {
+            // Whoever reads the old file learns of it.
+            let _ = writeln!(file, "the log file {} cannot be opened again: {error}", path.display());
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // All processes of the server write to its end.
+    File::options().create(true).append(true).open(path)
+}
+
+struct LogFile {
+    file: File,
+    path: PathBuf,
+}
+
+static FILE: Mutex<Option<LogFile>> = Mutex::new(None);
+
+/// Where lines go now. Each comes in one piece.
+struct Output;
+
+impl Write for Output {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match FILE.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(LogFile { file, .. }) => file.write(line),
+            None => io::stderr().write(line),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 struct Lines {
@@ -175,7 +233,7 @@ mod tests {
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Captured {
+    impl Write for Captured {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())

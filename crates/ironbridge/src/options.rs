@@ -5,6 +5,7 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use ironbridge_http::options::HttpOptions;
 use ironbridge_python::options::PythonOptions;
 use ironbridge_supervisor::fleet::{Plan, Strategy};
 
+use crate::configured::Configured;
 use crate::logging::LogFormat;
 use crate::recycling::RecyclingOptions;
 use crate::system::SystemOptions;
@@ -51,13 +53,13 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub pythonpath: Vec<PathBuf>,
 
-    /// Read options from this TOML file, instead of ironbridge.toml or pyproject.toml. Its path is relative to the
-    /// folder of the start, whatever --chdir says.
+    /// Read options from this TOML file, instead of ironbridge.toml or pyproject.toml, or from a Python file such as Gunicorn's
+    /// gunicorn.conf.py. Its path is relative to the folder of the start, whatever --chdir says.
     #[arg(long, short = 'c', value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Seconds that requests in flight may take to finish when the server stops.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = ironbridge_http::options::parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = ironbridge_http::options::parse_seconds, alias = "timeout-graceful-shutdown")]
     pub graceful_timeout: f64,
 
     /// Seconds for which a server that SIGTERM or `ironbridge stop` ends serves on, while --health-path answers 503: load balancers
@@ -69,13 +71,25 @@ pub struct Options {
     #[arg(long, value_name = "LEVEL", value_enum, ignore_case = true, default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
 
-    /// Format of the log on the standard error output.
+    /// Format of the log.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
+
+    /// Write the log to this file instead of the standard error output ("-").
+    #[arg(long, value_name = "FILE", default_value = "-", alias = "error-logfile")]
+    pub log_file: PathBuf,
 
     /// Load options and application, say whether all is well, and serve nothing.
     #[arg(long)]
     pub check: bool,
+
+    /// What a Python configuration file brings besides options.
+    #[arg(skip)]
+    pub configured: Option<Arc<Configured>>,
+
+    /// Print every option with its value and where that comes from, and serve nothing.
+    #[arg(long)]
+    pub print_config: bool,
 
     /// Print the options' reference page, or their Python types.
     #[arg(long, value_name = "WHAT", hide = true)]
@@ -114,6 +128,15 @@ pub struct ProcessOptions {
     /// How SIGHUP replaces workers: all, with twice as many for a moment, or rolling, one after the other.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = ReloadStrategy::All)]
     pub reload_strategy: ReloadStrategy,
+
+    /// For development: reload when sources, templates or .env files change. An application that does not start is waited for.
+    #[arg(long, conflicts_with_all = ["preload", "no_supervisor"])]
+    pub reload: bool,
+
+    /// Further file whose change reloads the application, or pattern of such files, such as data/**/*.yaml. May be given several
+    /// times.
+    #[arg(long, value_name = "FILE", alias = "reload-extra-file")]
+    pub reload_extra: Vec<String>,
 
     /// Import the application once, before workers are forked, which then share its memory. Threads and connections that
     /// it opens at import do not work in workers, and SIGHUP does not read its code again.
@@ -159,6 +182,7 @@ impl Options {
                 ReloadStrategy::All => Strategy::All,
                 ReloadStrategy::Rolling => Strategy::Rolling,
             },
+            waits: self.processes.reload,
             notice: Duration::from_secs_f64(self.shutdown_delay),
             patience: Duration::from_secs_f64(end) + LAST_PATIENCE,
         }

@@ -12,14 +12,13 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::application::search_path::Searched;
 use crate::application::{self, Loaded};
-use crate::cli::Stop;
 use crate::options::Options;
 use crate::signals::{Role, Signals};
 use crate::sources::{Resolved, SourceError, Sources, keywords, known};
 use crate::supervised::{self, Charge, House, Part, Site};
 use crate::system::{SystemOptions, identity};
 use crate::worker::{self, Controller, Outcome, StartError, Worker, WorkerOptions};
-use crate::{cli, logging, memory, shutdown};
+use crate::{cli, memory, shutdown};
 
 /// Ironbridge's native part. Use it through the package ``ironbridge``.
 #[pymodule(gil_used = false)]
@@ -94,13 +93,16 @@ fn serve(py: Python<'_>, app: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDi
     let options = first_options(&sources)?;
     identity::restrict(&options.system);
     memory::share_arenas();
+    supervised::greet(py, &options)?;
     if options.processes.workers > 1 {
         return supervise(app, &sources, options);
     }
-    let system = options.system.clone();
+    let (system, all) = (options.system.clone(), options.clone());
     identity::extend_environment(py, &system, sources.start()).map_err(PyValueError::new_err)?;
     let (listeners, _pid_file) = House::open(py, &options, sources.start()).map_err(exception)?.into_parts();
     let (app, options) = load(app, &options)?;
+    let app = cli::initialize(py, app, &all)
+        .map_err(|_| PyRuntimeError::new_err("a hook of the configuration file failed; the log says why"))?;
     let signals = Signals::install(py, Role::Guest)?;
     let made = identity::assume(py, &system)
         .map_err(StartError::Config)
@@ -171,9 +173,10 @@ impl Server {
                 "a Server is one process: use serve() for more than one worker",
             ));
         }
-        let SystemOptions { pid_file, control_socket, user, group, umask, env_file } = &options.system;
+        let SystemOptions { pid_file, name, control_socket, user, group, umask, env_file } = &options.system;
         let given = [
             ("pid_file", pid_file.is_some()),
+            ("name", name.is_some()),
             ("control_socket", control_socket.is_some()),
             ("user", user.is_some()),
             ("group", group.is_some()),
@@ -332,12 +335,11 @@ fn supervise(app: &Bound<'_, PyAny>, sources: &Sources, options: Options) -> PyR
         }
         Part::Worker(charge) => {
             let Charge { site: Site { options, app }, listeners, muffled, tie } = *charge;
-            let prepared = identity::extend_environment(py, &options.system, sources.start())
-                .and_then(|()| identity::assume(py, &options.system));
-            let app = prepared.map_err(Stop::mistake).and_then(|()| match preloaded {
+            let app = cli::settle_in(py, &options, sources.start()).and_then(|()| match preloaded {
                 Some(app) => Ok(app),
                 None => cli::load(py, &app.unwrap_or_default(), &options),
             });
+            let app = app.and_then(|app| cli::initialize(py, app, &options));
             let served = app.and_then(|app| cli::serve(py, app, listeners, &options, Some((tie, muffled))));
             // The caller's program goes on in the supervisor only.
             shutdown::leave(py, cli::exit_code(served));
@@ -368,7 +370,7 @@ fn read_options(
 
 fn first_options(sources: &Sources) -> PyResult<Options> {
     let Resolved { options, warnings, .. } = sources.read().map_err(source_exception)?;
-    logging::init(options.log_level, options.log_format);
+    cli::start_log(&options, sources.start()).map_err(PyValueError::new_err)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -8,7 +8,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::Instant,
 };
@@ -28,13 +28,16 @@ use rustix::{
 use serde_json::json;
 
 use crate::{
+    configured::Configured,
     control::{Command, server::Control},
     doors::{ControlSocket, Doors},
-    memory,
+    logging, memory,
     options::Options,
     signals::{self, Muffled, Role, Signals},
     system::{pid_file::PidFile, systemd::Systemd},
+    title::Title,
     upgrade::{self, Predecessor, Successor},
+    watching::Watcher,
     worker::{Controller, StartError},
 };
 
@@ -80,9 +83,12 @@ pub(crate) struct House {
     folder: PathBuf,
 }
 
-/// A worker's tie to its supervisor.
+/// A worker's tie to its supervisor, and what it shows to the operator.
 #[derive(Debug, Clone)]
-pub(crate) struct Tie(Arc<Leash>);
+pub(crate) struct Tie {
+    leash: Arc<Leash>,
+    title: Arc<Mutex<Title>>,
+}
 
 impl House {
     /// Writes the pid file and opens the sockets that the options ask for, or takes them over from the server that this one is to
@@ -130,10 +136,18 @@ pub(crate) fn run(
     let signals = Signals::install(py, Role::Supervisor)?
         .ok_or_else(|| PyRuntimeError::new_err("workers can only be supervised from the main thread"))?;
     let plan = first.options.plan();
+    let mut title = title_of(&first);
+    title.show("supervisor", "starting");
     let mut household = Household {
         urls: house.doors.urls(),
+        watcher: watch(&first.options, &house.folder),
+        has_changed: false,
+        title,
         house,
         successor: None,
+        configured: first.options.configured.clone(),
+        former: None,
+        wanted: plan.workers,
         signals,
         began: Instant::now(),
         has_terminal: isatty(io::stderr()),
@@ -146,9 +160,12 @@ pub(crate) fn run(
         interrupted: false,
     };
     let outcome = py.detach(|| supervisor::run(plan, &mut household));
-    let Household { house, signals, mut sites, interrupted, .. } = household;
+    let Household { house, signals, mut sites, interrupted, configured, .. } = household;
     match outcome {
         Ok(Outcome::Ended { code }) => {
+            if let Some(configured) = configured {
+                configured.tell(py, "on_exit", ());
+            }
             signals.leave(py)?;
             Ok(Part::Supervisor(if code == 0 && interrupted { INTERRUPTED } else { code }))
         }
@@ -159,7 +176,10 @@ pub(crate) fn run(
             let site = index.map(|index| sites.swap_remove(index).1);
             let site = site.ok_or_else(|| PyRuntimeError::new_err("a worker of an unknown generation"))?;
             let listeners = house.doors.into_listeners();
-            Ok(Part::Worker(Box::new(Charge { site, listeners, muffled, tie: Tie(Arc::new(leash)) })))
+            let mut title = title_of(&site);
+            title.show("worker", "starting");
+            let tie = Tie { leash: Arc::new(leash), title: Arc::new(Mutex::new(title)) };
+            Ok(Part::Worker(Box::new(Charge { site, listeners, muffled, tie })))
         }
         Err(error) => {
             signals.restore(py)?;
@@ -168,10 +188,26 @@ pub(crate) fn run(
     }
 }
 
+/// Before anything else: the hooks that speak of the server as a whole.
+///
+/// # Errors
+/// What they raise.
+pub(crate) fn greet(py: Python<'_>, options: &Options) -> PyResult<()> {
+    let Some(configured) = &options.configured else { return Ok(()) };
+    configured.settle(py, options)?;
+    configured.call(py, "nworkers_changed", (options.processes.workers, py.None()))?;
+    configured.call(py, "on_starting", ())
+}
+
 impl Tie {
     /// Asks the supervisor for a replacement.
     pub(crate) fn is_tired(&self, reason: String) {
-        self.0.tell(&News::Tired(reason));
+        self.leash.tell(&News::Tired(reason));
+    }
+
+    /// Shows what the worker does.
+    pub(crate) fn shows(&self, state: &str) {
+        self.title.lock().unwrap_or_else(PoisonError::into_inner).show("worker", state);
     }
 
     /// Tells the supervisor that the worker serves, and has the worker drain should it find itself alone.
@@ -179,14 +215,15 @@ impl Tie {
     /// # Errors
     /// The system has no threads left.
     pub(crate) fn serves(&self, interface: &str, controller: Controller) -> io::Result<()> {
-        let leash = Arc::clone(&self.0);
+        let leash = Arc::clone(&self.leash);
         let wait = move || {
             leash.wait_until_alone(|| controller.announce_stop());
             tracing::warn!("the supervisor has gone: finishing requests in flight");
             controller.stop();
         };
         thread::Builder::new().name("ironbridge-leash".into()).spawn(wait)?;
-        self.0.tell(&News::Ready(interface.to_owned()));
+        self.shows("serving");
+        self.leash.tell(&News::Ready(interface.to_owned()));
         Ok(())
     }
 }
@@ -195,10 +232,19 @@ impl Tie {
 const INTERRUPTED: i32 = 130;
 
 struct Household<F> {
+    title: Title,
+    watcher: Option<Watcher>,
+    /// A file was changed.
+    has_changed: bool,
     house: House,
     urls: Vec<String>,
     /// A new version of the program that is to take over.
     successor: Option<Successor>,
+    /// Hooks, as of the last reading of the options; and as of the one before, until a reload is over.
+    configured: Option<Arc<Configured>>,
+    former: Option<Option<Arc<Configured>>>,
+    /// How many workers there should be.
+    wanted: usize,
     began: Instant,
     signals: Signals,
     /// There was a terminal at the start.
@@ -217,12 +263,18 @@ struct Household<F> {
 impl<F: FnMut() -> Result<Site, String>> Host for Household<F> {
     fn fork(&mut self) -> io::Result<Option<Pid>> {
         Python::attach(|py| {
+            if let Some(configured) = &self.configured {
+                configured.tell(py, "pre_fork", ());
+            }
             let sys = py.import("sys")?;
             for stream in ["stdout", "stderr"] {
                 // What it holds back would be written twice. A closed one holds nothing.
                 let _ = sys.getattr(stream).and_then(|stream| stream.call_method0("flush"));
             }
             let child: i32 = py.import("os")?.call_method0("fork")?.extract()?;
+            if let Some(configured) = self.configured.as_ref().filter(|_| child > 0) {
+                configured.tell(py, "forked", (child,));
+            }
             Ok::<_, PyErr>(Pid::from_raw(child))
         })
         .map_err(io::Error::from)
@@ -243,10 +295,12 @@ impl<F: FnMut() -> Result<Site, String>> Host for Household<F> {
         let commands = self.control_mut().map(Control::commands).unwrap_or_default();
         orders.extend(commands.into_iter().filter_map(|command| self.obey(command)));
         orders.extend(self.look_at_successor());
+        orders.extend(std::mem::take(&mut self.has_changed).then_some(Order::Reload));
         orders
     }
 
     fn replan(&mut self, generation: u32, live: [u32; 2]) -> Option<Plan> {
+        self.title.show("supervisor", "reloading");
         self.systemd.reloading();
         let site = match (self.reread)() {
             Ok(site) => site,
@@ -257,6 +311,19 @@ impl<F: FnMut() -> Result<Site, String>> Host for Household<F> {
             }
         };
         let plan = site.options.plan();
+        let new = site.options.configured.clone();
+        if let Some(new) = &new {
+            Python::attach(|py| {
+                new.continue_from(py, self.configured.as_ref());
+                if let Err(error) = new.settle(py, &site.options) {
+                    tracing::error!(%error, "the configuration file's hooks cannot be told of the options");
+                }
+                new.tell(py, "on_reload", ());
+            });
+        }
+        let old = std::mem::replace(&mut self.configured, new);
+        self.former.get_or_insert(old);
+        self.wants(plan.workers);
         self.sites.retain(|(number, _)| live.contains(number));
         self.sites.push((generation, site));
         Some(plan)
@@ -270,12 +337,15 @@ impl<F: FnMut() -> Result<Site, String>> Host for Household<F> {
     }
 
     fn reloaded(&mut self, workers: usize, failure: Option<String>) {
+        self.title.show("supervisor", "serving");
         let answer = match failure {
             None => {
+                self.former = None;
                 self.systemd.ready(&serving_status(workers));
                 Ok(format!("reloaded: {}", serving_status(workers)))
             }
             Some(failure) => {
+                self.return_to_former_hooks();
                 self.systemd.ready(&format!("the last reload has failed: {failure}"));
                 Err(format!("the reload has failed: {failure}; the old workers go on"))
             }
@@ -303,18 +373,36 @@ impl<F: FnMut() -> Result<Site, String>> Host for Household<F> {
         self.answer(Command::Status, &Ok(status.to_string()));
     }
 
+    fn ended(&mut self, worker: Pid) {
+        let pid = worker.as_raw_nonzero().get();
+        self.tell(|configured, py| configured.tell(py, "child_exit", (pid,)));
+    }
+
     fn scaled(&mut self, workers: usize) {
+        self.wants(workers);
         self.systemd.status(&serving_status(workers));
     }
 
     fn pulse(&mut self) -> Option<Instant> {
         let watchdog = self.systemd.pulse();
         let control = self.control().and_then(Control::deadline);
-        [watchdog, control].into_iter().flatten().min()
+        let look = self.watcher.as_mut().map(|watcher| {
+            if let Some(path) = watcher.look() {
+                tracing::info!(
+                    "{} has changed",
+                    path.strip_prefix(&self.house.folder).unwrap_or(&path).display()
+                );
+                self.has_changed = true;
+                return Instant::now();
+            }
+            watcher.next()
+        });
+        [watchdog, control, look].into_iter().flatten().min()
     }
 
     fn serving(&mut self, interface: &str, workers: usize) {
         self.is_serving = true;
+        self.title.show("supervisor", "serving");
         for url in &self.urls {
             tracing::info!("listening at {url}");
         }
@@ -330,7 +418,27 @@ impl<F: FnMut() -> Result<Site, String>> Host for Household<F> {
             predecessor.is_replaced();
         }
         self.systemd.ready(&serving_status(workers));
+        self.tell(|configured, py| configured.tell(py, "when_ready", ()));
     }
+}
+
+/// What `--reload` watches: the site's folder, those that modules come from, and the files that options name.
+fn watch(options: &Options, start: &Path) -> Option<Watcher> {
+    let site = options.chdir.as_ref().map_or_else(|| start.to_owned(), |folder| start.join(folder));
+    options.processes.reload.then(|| {
+        let folders =
+            [site.clone()].into_iter().chain(options.pythonpath.iter().map(|folder| site.join(folder)));
+        let named = [&options.system.env_file, &options.config];
+        let files = named.into_iter().flatten().map(|file| start.join(file)).collect();
+        let patterns =
+            options.processes.reload_extra.iter().map(|pattern| site.join(pattern).display().to_string());
+        Watcher::new(folders.collect(), files, patterns.collect())
+    })
+}
+
+fn title_of(site: &Site) -> Title {
+    let name = site.options.system.name.as_deref().or(site.app.as_deref());
+    Title::new(name.unwrap_or("application"))
 }
 
 fn serving_status(workers: usize) -> String {
@@ -338,6 +446,30 @@ fn serving_status(workers: usize) -> String {
 }
 
 impl<F> Household<F> {
+    /// Calls a hook.
+    fn tell(&self, call: impl FnOnce(&Configured, Python<'_>)) {
+        if let Some(configured) = &self.configured {
+            Python::attach(|py| call(configured, py));
+        }
+    }
+
+    /// Another number of workers is wanted.
+    fn wants(&mut self, workers: usize) {
+        let before = std::mem::replace(&mut self.wanted, workers);
+        if before != workers {
+            self.tell(|configured, py| configured.tell(py, "nworkers_changed", (workers, before)));
+        }
+    }
+
+    /// A reload has failed.
+    fn return_to_former_hooks(&mut self) {
+        let Some(old) = self.former.take() else { return };
+        let new = std::mem::replace(&mut self.configured, old);
+        if let Some(old) = &self.configured {
+            Python::attach(|py| old.continue_from(py, new.as_ref()));
+        }
+    }
+
     /// Until this server serves, its predecessor answers commands.
     fn control(&self) -> Option<&Control> {
         self.house.control.as_ref().filter(|_| self.house.predecessor.is_none())
@@ -377,6 +509,7 @@ impl<F> Household<F> {
                 None
             }
             Command::ReopenLogs => {
+                logging::reopen();
                 self.answer(command, &Ok("log files are opened again".to_owned()));
                 Some(Order::ReopenLogs)
             }
@@ -398,6 +531,7 @@ impl<F> Household<F> {
     /// The end has begun.
     fn stops(&mut self) {
         self.is_stopping = true;
+        self.title.show("supervisor", "finishing requests");
         if let Some(successor) = self.successor.take() {
             let ended = Python::attach(|py| successor.end(py));
             if let Err(error) = ended {
@@ -427,6 +561,7 @@ impl<F> Household<F> {
         if !self.is_serving {
             return Err("this server does not serve yet".to_owned());
         }
+        self.tell(|configured, py| configured.tell(py, "pre_exec", ()));
         let control = self.house.control.as_ref().map(Control::socket);
         Python::attach(|py| {
             if let Some(former) = self.successor.take() {
@@ -490,7 +625,10 @@ impl<F> Household<F> {
             // Nobody is there any more who could have meant a reload.
             libc::SIGHUP if self.terminal_is_gone() => Order::Stop,
             libc::SIGHUP => Order::Reload,
-            libc::SIGUSR1 => Order::ReopenLogs,
+            libc::SIGUSR1 => {
+                logging::reopen();
+                Order::ReopenLogs
+            }
             libc::SIGTTIN => Order::More,
             libc::SIGTTOU => Order::Fewer,
             libc::SIGUSR2 => {

@@ -17,8 +17,12 @@ use clap::Args;
 #[command(next_help_heading = "System")]
 pub struct SystemOptions {
     /// Write the process id of the server (of its supervisor) to this file, and remove it at the end.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", alias = "pid")]
     pub pid_file: Option<PathBuf>,
+
+    /// Name of the server in the titles of its processes, which `ps` shows. Without it, the application's.
+    #[arg(long, short = 'n', value_name = "NAME")]
+    pub name: Option<String>,
 
     /// Unix socket that `ironbridge reload`, `status` and so on talk to the server (to its supervisor) by. For the server's own user,
     /// and root, only.

@@ -1,7 +1,7 @@
 //! A worker: front end, engine and application put together, from bound sockets to the last response.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -94,10 +94,17 @@ impl std::fmt::Debug for Controller {
 }
 
 /// What the thread that waits for the worker's end waits for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Ending {
     stage: Mutex<Stage>,
     changed: Condvar,
+    told: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ending").field("stage", &self.stage).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -297,6 +304,7 @@ impl Controller {
         if let Some(log) = &self.journal.access_log {
             log.reopen();
         }
+        crate::logging::reopen();
     }
 
     /// Has Python's handlers run, for signals that have come.
@@ -334,12 +342,26 @@ impl Controller {
         }
     }
 
+    /// Has `tell` called when the worker begins to stop.
+    pub fn on_stop(&self, tell: impl Fn() + Send + Sync + 'static) {
+        // The first one counts; there is only one.
+        let _ = self.ending.told.set(Box::new(tell));
+    }
+
     /// Stops gracefully: accepts nothing new, finishes what is in flight.
     pub fn stop(&self) {
         self.ending.change(|stage| {
             stage.draining.get_or_insert_with(Instant::now);
         });
+        if let Some(tell) = self.ending.told.get() {
+            tell();
+        }
         self.drain.begin();
+    }
+
+    /// Whether it was told to end at once.
+    pub fn is_killed(&self) -> bool {
+        self.ending.stage.lock().unwrap_or_else(PoisonError::into_inner).killed.is_some()
     }
 
     /// Stops at once.

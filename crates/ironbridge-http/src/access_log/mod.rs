@@ -1,6 +1,7 @@
 //! The access log: a line per request, written by a thread of its own and never by Python.
 //!
 //! * [`record`]: what is known of a request, and its line in each format.
+//! * [`pattern`]: formats that users write themselves.
 //! * [`clock`]: local time as the formats spell it.
 //! * [`basic_user`]: the user name in an Authorization header.
 //!
@@ -14,6 +15,7 @@ use crate::options::{AccessLogFormat, HttpOptions};
 
 pub mod basic_user;
 pub mod clock;
+pub mod pattern;
 pub mod record;
 
 mod escape;
@@ -60,7 +62,7 @@ impl AccessLog {
     pub fn open(options: &HttpOptions) -> Result<Option<Self>, AccessLogError> {
         let Some(path) = &options.access_log else { return Ok(None) };
         let sink = Sink::open(path).map_err(|source| AccessLogError::Open { path: path.clone(), source })?;
-        Self::start(sink, options.access_log_format, Clock::local()).map(Some)
+        Self::start(sink, options.access_log_format.clone(), Clock::local()).map(Some)
     }
 
     fn start(sink: Sink, format: AccessLogFormat, clock: Clock) -> Result<Self, AccessLogError> {
@@ -75,7 +77,16 @@ impl AccessLog {
 
     /// Logs a request. Never waits for the disk.
     pub fn write(&self, record: &Record<'_>) {
-        self.running.queue.push(|clock, out| record.format(self.running.format, clock, out));
+        self.running.queue.push(|clock, out| record.format(&self.running.format, clock, out));
+    }
+
+    /// The response headers that lines show.
+    pub fn response_headers(&self) -> impl Iterator<Item = &str> {
+        let pattern = match &self.running.format {
+            AccessLogFormat::Custom(pattern) => Some(pattern),
+            AccessLogFormat::Common | AccessLogFormat::Combined | AccessLogFormat::Json => None,
+        };
+        pattern.into_iter().flat_map(|pattern| pattern.response_headers())
     }
 
     /// Opens the file anew, after a rotation moved it away. Lines logged before this call go to the old file.

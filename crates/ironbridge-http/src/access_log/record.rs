@@ -6,9 +6,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ironbridge_exchange::{Version, peer::Address};
+use ironbridge_exchange::{Fields, Version, peer::Address, target::path_and_query};
 
-use super::{clock::Clock, escape};
+use super::{
+    clock::Clock,
+    escape,
+    pattern::{Atom, Pattern, Piece},
+};
 use crate::options::AccessLogFormat;
 
 /// A request that is over.
@@ -34,6 +38,10 @@ pub struct Record<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// The user name of Basic authentication (see [`super::basic_user`]).
     pub user: Option<&'a [u8]>,
+    /// All headers of the request, where it is known.
+    pub fields: Option<&'a Fields>,
+    /// Those of the response that the format shows.
+    pub shown: &'a [(String, Vec<u8>)],
     /// From `time` to the last byte.
     pub duration: Duration,
     /// Whether it ended well.
@@ -51,7 +59,7 @@ pub enum Outcome {
 
 impl Record<'_> {
     /// Appends the line, newline included. Whatever the client sent, it is one line of ASCII.
-    pub fn format(&self, format: AccessLogFormat, clock: &mut Clock, out: &mut Vec<u8>) {
+    pub fn format(&self, format: &AccessLogFormat, clock: &mut Clock, out: &mut Vec<u8>) {
         match format {
             AccessLogFormat::Common => self.common(clock, out),
             AccessLogFormat::Combined => {
@@ -63,8 +71,58 @@ impl Record<'_> {
                 }
             }
             AccessLogFormat::Json => self.json(clock, out),
+            AccessLogFormat::Custom(pattern) => self.custom(pattern, clock, out),
         }
         out.push(b'\n');
+    }
+
+    fn custom(&self, pattern: &Pattern, clock: &mut Clock, out: &mut Vec<u8>) {
+        for piece in &pattern.pieces {
+            match piece {
+                Piece::Text(text) => out.extend(text.as_bytes()),
+                Piece::Atom { atom, width } => {
+                    let start = out.len();
+                    self.fill_in(atom, clock, out);
+                    pad(start, *width, out);
+                }
+            }
+        }
+    }
+
+    fn fill_in(&self, atom: &Atom, clock: &mut Clock, out: &mut Vec<u8>) {
+        let text = |text: Option<&[u8]>, out: &mut Vec<u8>| {
+            escape::quoted(text.filter(|text| !text.is_empty()).unwrap_or(b"-"), out);
+        };
+        match atom {
+            Atom::Nothing => out.push(b'-'),
+            Atom::Address => match self.peer {
+                Address::Tcp(address) => write_ip(address.ip(), out),
+                Address::Unix(_) => out.push(b'-'),
+            },
+            Atom::User => text(self.user, out),
+            Atom::Time => write(out, format_args!("[{}]", clock.stamp(self.time).clf)),
+            Atom::RequestLine => self.request_line(out),
+            Atom::Method => text(Some(self.method), out),
+            Atom::Path => text(Some(path_and_query(self.target).0), out),
+            // Gunicorn logs nothing for none.
+            Atom::Query => escape::quoted(path_and_query(self.target).1.unwrap_or_default(), out),
+            Atom::Protocol => out.extend(self.version.as_str().as_bytes()),
+            Atom::Status => write_number(self.status.into(), out),
+            Atom::BytesOrDash if self.bytes == 0 => out.push(b'-'),
+            Atom::Bytes | Atom::BytesOrDash => write_number(self.bytes, out),
+            Atom::Seconds => write_number(self.duration.as_secs(), out),
+            Atom::Milliseconds => write(out, format_args!("{}", self.duration.as_millis())),
+            Atom::Microseconds => write(out, format_args!("{}", self.duration.as_micros())),
+            Atom::DecimalSeconds => {
+                write(out, format_args!("{}.{:06}", self.duration.as_secs(), self.duration.subsec_micros()));
+            }
+            Atom::Process => write(out, format_args!("<{}>", std::process::id())),
+            Atom::RequestHeader(name) => text(self.fields.and_then(|fields| fields.get(name)), out),
+            Atom::ResponseHeader(name) => {
+                let found = self.shown.iter().find(|(shown, _)| shown == name);
+                text(found.map(|(_, value)| value.as_slice()), out);
+            }
+        }
     }
 
     /// `host ident user [time] "request" status bytes`
@@ -140,6 +198,13 @@ impl Record<'_> {
     }
 }
 
+/// Fills what was written since `start` up to so many columns: with spaces before it, or, for a negative width, behind it.
+fn pad(start: usize, width: i16, out: &mut Vec<u8>) {
+    let missing = usize::from(width.unsigned_abs()).saturating_sub(out.len() - start);
+    let at = if width < 0 { out.len() } else { start };
+    out.splice(at..at, std::iter::repeat_n(b' ', missing));
+}
+
 /// IPv4, the usual case, without the formatting machinery.
 fn write_ip(ip: IpAddr, out: &mut Vec<u8>) {
     let IpAddr::V4(ip) = ip else { return write(out, format_args!("{ip}")) };
@@ -161,7 +226,7 @@ fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::sync::LazyLock;
+    use std::sync::{Arc, LazyLock};
 
     use jiff::tz::TimeZone;
     use proptest::prelude::*;
@@ -186,6 +251,8 @@ pub(super) mod tests {
             referer: Some(b"http://www.example.com/start.html"),
             user_agent: Some(b"agent"),
             user: Some(b"frank"),
+            fields: None,
+            shown: &[],
             duration: Duration::from_nanos(1_000_042_999),
             outcome: Outcome::Complete,
         }
@@ -202,11 +269,30 @@ pub(super) mod tests {
         }
     }
 
-    fn line(record: &Record<'_>, format: AccessLogFormat) -> String {
+    fn line(record: &Record<'_>, format: impl std::borrow::Borrow<AccessLogFormat>) -> String {
+        let format = format.borrow();
         let mut clock = Clock::new(TimeZone::posix("PDT7").expect("the test's own zone is valid"));
         let mut out = Vec::new();
         record.format(format, &mut clock, &mut out);
         String::from_utf8(out).expect("all formats are ASCII")
+    }
+
+    fn custom(text: &str) -> AccessLogFormat {
+        AccessLogFormat::Custom(Arc::new(Pattern::parse(text).expect("the test's own format is valid")))
+    }
+
+    #[test]
+    fn formats_of_ones_own_fill_atoms_in() {
+        let shown = [("X-Id".to_owned(), b"7\n".to_vec())];
+        let record = Record { shown: &shown, ..record() };
+        let of = |text: &str| line(&record, custom(text));
+        let combined = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s"#;
+        assert_eq!(of(combined), line(&record, AccessLogFormat::Common));
+        assert_eq!(of("%(m)s %(U)s %(q)s %(H)s %(B)s"), "GET /apache_pb.gif a=b HTTP/1.0 2326\n");
+        assert_eq!(of("%(T)s %(M)s %(D)s %(L)s"), "1 1000 1000042 1.000042\n");
+        assert_eq!(of("%(p)s"), format!("<{}>\n", std::process::id()));
+        assert_eq!(of("%({X-Id}o)s %({Y}o)s %({Y}i)s %(x)s 100%%"), "7\\x0a - - - 100%\n");
+        assert_eq!(of("[%(s)5s|%(s)-5s|%(s)2s]"), "[  200|200  |200]\n");
     }
 
     #[test]

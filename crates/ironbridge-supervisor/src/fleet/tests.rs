@@ -19,7 +19,7 @@ const FAILS: Exit = Exit::Code(3);
 impl World {
     fn new(workers: usize, strategy: Strategy) -> Self {
         let patience = Duration::from_secs(40);
-        let plan = Plan { workers, strategy, notice: Duration::ZERO, patience };
+        let plan = Plan { workers, strategy, waits: false, notice: Duration::ZERO, patience };
         let mut world = Self {
             fleet: Fleet::new(plan),
             now: Instant::now(),
@@ -273,6 +273,27 @@ fn a_tired_worker_serves_until_it_is_replaced() {
     assert_eq!(world.ending(), [tired]);
     world.all_obey();
     assert_eq!(world.serving_now().len(), 2);
+}
+
+#[test]
+fn an_application_that_does_not_start_is_waited_for_where_the_plan_says_so() {
+    let mut world = World::serving(2, Strategy::All);
+    let plan = Plan { waits: true, ..world.plan() };
+    world.fleet = Fleet::new(plan);
+    world.settle();
+    let all = world.all();
+    for pid in all {
+        world.fleet.exited(pid, FAILS, world.now);
+        world.settle();
+    }
+    assert_eq!(world.fleet.events(), [Event::Waiting]);
+    world.later(100);
+    assert!(world.all().is_empty());
+    world.fleet.reload(plan);
+    world.settle();
+    assert_eq!(world.all().len(), 2);
+    world.all_ready();
+    assert!(world.fleet.events().contains(&Event::Serving));
 }
 
 #[test]

@@ -68,7 +68,9 @@ pub(crate) const COMMANDS: [(&str, &str); 6] = [
 pub(crate) fn help() -> String {
     let lines = COMMANDS.iter().map(|(name, meaning)| format!("  {name:<12} {meaning}\n"));
     format!(
-        "Commands for a server that runs, which --control-socket or --pid-file names:\n{}",
+        "Commands for a server that runs, which --control-socket or --pid-file names:\n{}\n\nComing from another server:\n  \
+         check FILE   say what becomes of each setting of a gunicorn.conf.py\n  \
+         migrate ...  print ironbridge.toml for a gunicorn.conf.py, a uwsgi.ini, or a command line of gunicorn or uvicorn",
         lines.collect::<String>().trim_end()
     )
 }

@@ -41,7 +41,7 @@ fn find<'a>(known: &'a [KnownOption], keyword: &str) -> Option<&'a KnownOption> 
     })
 }
 
-fn values(option: &KnownOption, value: &Bound<'_, PyAny>) -> Result<Vec<OsString>, String> {
+pub(super) fn values(option: &KnownOption, value: &Bound<'_, PyAny>) -> Result<Vec<OsString>, String> {
     let sequence = value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>();
     match option.kind {
         Kind::Flag if value.is_instance_of::<PyBool>() => {

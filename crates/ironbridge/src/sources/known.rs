@@ -120,7 +120,7 @@ fn known(argument: &clap::Arg) -> KnownOption {
         _ => Kind::Value,
     };
     let reach = match name.as_str() {
-        "check" | "generate" => Reach::CommandLine,
+        "check" | "print-config" | "generate" => Reach::CommandLine,
         "config" => Reach::NotFile,
         _ => Reach::Everywhere,
     };

@@ -1,4 +1,4 @@
-//! Where options come from, lowest to highest: a TOML file, the environment, the command line or `serve()`'s keywords.
+//! Where options come from, lowest to highest: a file in TOML or Python, the environment, the command line or `serve()`'s keywords.
 //!
 //! * [`known`]: the options that exist, read off clap's definition.
 //! * [`mod@file`], [`environment`], [`command_line`], [`keywords`]: each turns its source into [`Setting`]s.
@@ -18,10 +18,13 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
+use pyo3::prelude::*;
 
 use self::known::{Kind, KnownOption};
+use crate::configured;
 use crate::options::Options;
 
 /// One option with its values, as one source gives it.
@@ -43,6 +46,8 @@ pub enum Place {
     CommandLine(String),
     /// A keyword of the Python function that is named first.
     Keyword(&'static str, String),
+    /// A setting of a Python configuration file, in words.
+    Configured(String),
 }
 
 impl fmt::Display for Place {
@@ -52,6 +57,7 @@ impl fmt::Display for Place {
             Self::Environment(variable) => write!(f, "environment variable {variable}"),
             Self::CommandLine(argument) if argument.starts_with('-') => write!(f, "option {argument}"),
             Self::CommandLine(argument) => write!(f, "argument {argument}"),
+            Self::Configured(place) => f.write_str(place),
             Self::Keyword(function, keyword) => write!(f, "{function}({keyword}=...)"),
         }
     }
@@ -84,6 +90,9 @@ pub enum SourceError {
         /// Why not.
         reason: String,
     },
+    /// A Python configuration file that fails, or asks for what cannot be.
+    #[error("{0}")]
+    Configured(String),
     /// A value of a Python type that no option takes.
     #[error("{place}: {reason}")]
     WrongType {
@@ -145,7 +154,12 @@ impl Sources {
             true => environment::defaults(&known, |name| std::env::var_os(name))?,
             false => Vec::new(),
         };
-        resolve(&known, self.highest.clone(), lowest, std::env::vars_os(), folder)
+        let gunicorn = match self.platform {
+            true => std::env::var("GUNICORN_CMD_ARGS").ok().filter(|arguments| !arguments.trim().is_empty()),
+            false => None,
+        };
+        let highest = Highest { settings: self.highest.clone(), gunicorn };
+        resolve(&known, highest, lowest, std::env::vars_os(), folder)
     }
 }
 
@@ -159,6 +173,15 @@ fn start_folder() -> PathBuf {
     }
 }
 
+/// The sources above files.
+#[derive(Debug, Default)]
+pub struct Highest {
+    /// The command line's or `serve()`'s settings.
+    pub settings: Vec<Setting>,
+    /// `GUNICORN_CMD_ARGS`, which counts as much as a file.
+    pub gunicorn: Option<String>,
+}
+
 /// All sources together.
 #[derive(Debug)]
 pub struct Resolved {
@@ -168,29 +191,46 @@ pub struct Resolved {
     pub warnings: Vec<String>,
     /// The file that options were read from.
     pub file: Option<PathBuf>,
+    /// Every option with its value, and where that comes from, a line each.
+    pub table: String,
 }
 
-/// Reads all sources; `highest` is the command line's or `serve()`'s settings, `lowest` those that hold where nothing else is
-/// said. Relative paths of the sources themselves start at `folder`.
+/// Reads all sources; `lowest` are settings that hold where nothing else is said. Relative paths of the sources themselves start at
+/// `folder`.
 ///
 /// # Errors
 /// The first mistake in any source, lowest source first.
 pub fn resolve(
     known: &[KnownOption],
-    highest: Vec<Setting>,
+    highest: Highest,
     lowest: Vec<Setting>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     folder: &Path,
 ) -> Result<Resolved, SourceError> {
-    let environment::Reading { settings: environment, warnings } = environment::settings(known, variables)?;
-    let above = merge([environment, highest]);
-    let explicit = value_of(&above, "config").map(|file| folder.join(file));
+    let environment::Reading { settings: environment, mut warnings } =
+        environment::settings(known, variables)?;
+    let above = merge([environment, highest.settings]);
+    let explicit = value_of(&above, "config").map(Path::new);
+    let python = explicit.filter(|file| configured::is_python(file));
+    let explicit = explicit.filter(|_| python.is_none()).map(|file| folder.join(file));
+    let chdir = value_of(&above, "chdir").map(|chdir| folder.join(chdir));
+    let read = (python.is_some() || highest.gunicorn.is_some())
+        .then(|| read_python(known, python, highest.gunicorn.as_deref(), chdir.as_deref(), folder))
+        .transpose()?;
+    let (configured, python_settings) = match read {
+        Some((reading, settings)) => {
+            warnings.extend(reading.warnings);
+            (Some(Arc::new(reading.configured)), settings)
+        }
+        None => (None, Vec::new()),
+    };
     // A site's file lies in the site's folder: `--chdir` decides which one that is.
-    let folder = value_of(&above, "chdir").map_or_else(|| folder.to_owned(), |chdir| folder.join(chdir));
-    let file = file::find(explicit.as_deref(), &folder)?;
+    let folder = chdir.unwrap_or_else(|| folder.to_owned());
+    let file = if python.is_some() { None } else { file::find(explicit.as_deref(), &folder)? };
     let below = file.as_ref().map(|file| file.settings(known)).transpose()?.unwrap_or_default();
 
-    let merged = merge([below, above.into_values().collect()]);
+    let below = merge([below, python_settings]);
+    let mut merged = merge([below.into_values().collect(), above.into_values().collect()]);
     let mut options = parse_all(merged.values())?;
     if options.processes.no_supervisor
         && options.processes.workers > 1
@@ -200,9 +240,73 @@ pub fn resolve(
         return Err(SourceError::Invalid { place: place.clone(), reason });
     }
     if !options.processes.no_supervisor {
-        options = parse_all(merge([lowest, merged.into_values().collect()]).values())?;
+        merged = merge([lowest, merged.into_values().collect()]);
+        options = parse_all(merged.values())?;
     }
-    Ok(Resolved { options, warnings, file: file.map(file::OptionsFile::into_path) })
+    options.configured = configured;
+    let table = table(known, &merged);
+    Ok(Resolved { options, warnings, file: file.map(file::OptionsFile::into_path), table })
+}
+
+/// Executes a Python configuration file and reads `GUNICORN_CMD_ARGS`.
+fn read_python(
+    known: &[KnownOption],
+    file: Option<&Path>,
+    arguments: Option<&str>,
+    chdir: Option<&Path>,
+    folder: &Path,
+) -> Result<(configured::Reading, Vec<Setting>), SourceError> {
+    Python::attach(|py| {
+        // At a reload the current folder may be another one than at the start.
+        let absolute = file.filter(|file| file.is_relative() && !file.to_string_lossy().contains(':'));
+        let absolute = absolute.filter(|_| !folder.as_os_str().is_empty()).map(|file| folder.join(file));
+        let file = absolute.as_deref().or(file);
+        let folder = chdir.or((!folder.as_os_str().is_empty()).then_some(folder));
+        let mut reading = configured::read(py, file, arguments, folder).map_err(SourceError::Configured)?;
+        let mut settings = Vec::new();
+        for given in std::mem::take(&mut reading.given) {
+            let place = Place::Configured(given.place);
+            let option = known::find(known, &given.option).ok_or_else(|| SourceError::Unknown {
+                place: place.clone(),
+                nearest: known::nearest_option(known, &given.option),
+            })?;
+            let values = keywords::values(option, given.value.bind(py))
+                .map_err(|reason| SourceError::WrongType { place: place.clone(), reason })?;
+            settings.push(Setting::new(option, values, place)?);
+        }
+        Ok((reading, settings))
+    })
+}
+
+/// Every option as a line of TOML with a comment that says where its value comes from.
+fn table(known: &[KnownOption], merged: &BTreeMap<String, Setting>) -> String {
+    let command = Options::command();
+    let default = |option: &KnownOption| -> Vec<OsString> {
+        let argument = command.get_arguments().find(|argument| argument.get_id().as_str() == option.id);
+        argument
+            .map(|argument| argument.get_default_values().iter().map(Into::into).collect())
+            .unwrap_or_default()
+    };
+    let mut lines = String::new();
+    for option in known.iter().filter(|option| option.reach != known::Reach::CommandLine) {
+        let (values, place) = match merged.get(&option.name) {
+            Some(setting) => (setting.values.clone(), setting.place.to_string()),
+            None => (default(option), "default".to_owned()),
+        };
+        let texts: Vec<String> = values.iter().map(|value| value.to_string_lossy().into_owned()).collect();
+        let value = match (option.kind, texts.as_slice()) {
+            (Kind::Flag, [text]) if text == "true" => "true".to_owned(),
+            (Kind::Flag, _) => "false".to_owned(),
+            (Kind::List, _) => toml::Value::from(texts).to_string(),
+            (_, []) => "(not given)".to_owned(),
+            (_, [text, ..]) => match text.parse::<f64>() {
+                Ok(_) if !option.octal => text.clone(),
+                _ => toml::Value::from(text.as_str()).to_string(),
+            },
+        };
+        lines.push_str(&format!("{} = {value}  # {place}\n", option.name));
+    }
+    lines
 }
 
 impl Setting {
@@ -286,7 +390,8 @@ mod tests {
         let defaults = environment::defaults(&known, |name| {
             variables.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone())
         })?;
-        resolve(&known, command_line::settings(&known, argv)?, defaults, variables, folder.path())
+        let highest = Highest { settings: command_line::settings(&known, argv)?, gunicorn: None };
+        resolve(&known, highest, defaults, variables, folder.path())
     }
 
     fn error(files: &[(&str, &str)], environment: &[(&str, &str)], argv: &[&str]) -> String {
@@ -386,7 +491,7 @@ mod tests {
             (argv(&["--threads"]), "option --threads: needs a value"),
             (argv(&["--thread=3"]), "option --thread: unknown option; did you mean --threads?"),
             (argv(&["--port=80"]), "option --port: unknown option; did you mean --bind?"),
-            (argv(&["--reload"]), "option --reload: unknown option; did you mean --preload?"),
+            (argv(&["--perload"]), "option --perload: unknown option; did you mean --preload?"),
             (
                 argv(&["--workers", "0"]),
                 r#"option --workers: invalid value "0": expected a whole number from 1 to 1024, or auto"#,
@@ -445,7 +550,8 @@ mod tests {
         let known = known::options();
         let argv = vec!["--config".into(), folder.path().join("site.toml").into()];
         let settings = command_line::settings(&known, argv).unwrap();
-        let resolved = resolve(&known, settings, vec![], [], Path::new("/")).unwrap();
+        let resolved =
+            resolve(&known, Highest { settings, gunicorn: None }, vec![], [], Path::new("/")).unwrap();
         assert_eq!(resolved.options.python.threads, 5);
     }
 
@@ -454,7 +560,14 @@ mod tests {
         let folder = folder(&[("ironbridge.toml", "threads = 5")]);
         let known = known::options();
         let settings = command_line::settings(&known, vec!["--chdir".into(), folder.path().into()]).unwrap();
-        assert_eq!(resolve(&known, settings, vec![], [], Path::new("/")).unwrap().options.python.threads, 5);
+        assert_eq!(
+            resolve(&known, Highest { settings, gunicorn: None }, vec![], [], Path::new("/"))
+                .unwrap()
+                .options
+                .python
+                .threads,
+            5
+        );
     }
 
     #[test]
