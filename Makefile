@@ -50,6 +50,8 @@ PYTHON_SOURCES := pyproject.toml README.md LICENSE $(shell find python -type f \
 DEMO := tests/sites/demo
 RUN := .venv
 TEST := .venvs/test
+# Tests that wait for most of their time, which they can do at once.
+PATIENT := tests/supervisor/test_overtime.py
 SMOKE_WHEELS := target/wheels/smoke
 # What the front end's tests may find on the machine: a compiler and cargo, and no Python.
 BARE := target/bare-path
@@ -115,7 +117,8 @@ test-http:
 
 test-python: browser $(TEST)/.wheel
 	$(TEST)/bin/stubtest ironbridge._native --ignore-unused-allowlist --allowlist <(echo ironbridge._native.__all__)
-	BROWSER=$(BROWSER) $(TEST)/bin/python -m pytest tests
+	BROWSER=$(BROWSER) $(TEST)/bin/python -m pytest tests --ignore=$(PATIENT)
+	$(TEST)/bin/python -m pytest --numprocesses=6 $(PATIENT)
 
 $(TEST)/.tools: tests/requirements.txt $(DEMO)/requirements.txt
 	$(PYTHON_BIN) -m venv $(TEST)
