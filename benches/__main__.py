@@ -4,7 +4,7 @@ Commands:
     compare: all servers on all rows; writes docs/benchmarks.md and docs/benchmarks-asgi.md, or with --interface one of
         them.
     goals: judges the latest comparison by the project's own numbers.
-    blocked, slow, idle, soak, stream: one promise each, of Ironbridge alone.
+    blocked, slow, idle, memory, soak, stream: one promise each, of Ironbridge alone.
 """
 
 from __future__ import annotations

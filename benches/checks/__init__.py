@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benches.checks import blocked, idle, slow, soak, stream
+from benches.checks import blocked, idle, memory, slow, soak, stream
 from benches.environment import Environment
 from benches.verdict import Verdicts
 
@@ -12,6 +12,7 @@ CHECKS: dict[str, Callable[[Environment, bool], Verdicts]] = {
     "blocked": blocked.run,
     "slow": slow.run,
     "idle": idle.run,
+    "memory": memory.run,
     "soak": soak.run,
     "stream": stream.run,
 }

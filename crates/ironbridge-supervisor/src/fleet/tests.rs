@@ -280,20 +280,19 @@ fn an_application_that_does_not_start_is_waited_for_where_the_plan_says_so() {
     let mut world = World::serving(2, Strategy::All);
     let plan = Plan { waits: true, ..world.plan() };
     world.fleet = Fleet::new(plan);
+    world.events.clear();
     world.settle();
-    let all = world.all();
-    for pid in all {
-        world.fleet.exited(pid, FAILS, world.now);
-        world.settle();
+    for pid in world.all() {
+        world.exit(pid, FAILS);
     }
-    assert_eq!(world.fleet.events(), [Event::Waiting]);
+    assert_eq!(world.events, [Event::Waiting]);
     world.later(100);
     assert!(world.all().is_empty());
     world.fleet.reload(plan);
     world.settle();
     assert_eq!(world.all().len(), 2);
     world.all_ready();
-    assert!(world.fleet.events().contains(&Event::Serving));
+    assert!(world.events.contains(&Event::Serving));
 }
 
 #[test]
