@@ -166,7 +166,7 @@ EXPECTED = {
     ),
     "thread_dump": Expected(
         {"bind": ["0.0.0.0:8000"], "workers": 2, "threads": 4, "request_timeout": 90},
-        ["timeout"],
+        ["timeout", "worker_abort"],
         {"worker_int", "worker_abort"},
     ),
     "scheduler": Expected({"bind": ["0.0.0.0:8000"], "workers": 2, "threads": 8}, [], {"when_ready", "on_exit"}),
@@ -217,7 +217,7 @@ EXPECTED = {
             "log_level": "info",
             "access_log_format": COMMON_FORMAT,
         },
-        [],
+        ["worker_abort"],
         {"post_fork", "pre_fork", "pre_exec", "when_ready", "worker_int", "worker_abort"},
         {"DJANGO_SECRET_KEY": "something", "SPAM": "eggs=ham"},
     ),

@@ -15,7 +15,7 @@ from load import Load
 from raw_client import get
 from serving import ServerProcess, run
 from shop import StartShop, write
-from test_supervisor import TARGETS, WSGI, alive, body, version
+from test_supervisor import CODE, KINDS, TARGETS, WSGI, alive, body, version
 from wsgi_site import Site, wait_until
 
 
@@ -139,11 +139,12 @@ def end(pid: int) -> None:
     wait_until(lambda: not alive(pid), "the new server has ended")
 
 
-def test_an_upgrade_under_load_loses_nothing(start: StartShop, tmp_path: Path) -> None:
-    site = start(WSGI, "--workers=2", "--control-socket=control", "--pid-file=site.pid")
+@KINDS
+def test_an_upgrade_under_load_loses_nothing(start: StartShop, tmp_path: Path, kind: str) -> None:
+    site = start(CODE[kind], "--workers=2", "--control-socket=control", "--pid-file=site.pid")
     address = site.address
-    with Load(address, TARGETS["wsgi"]) as load:
-        write(tmp_path, version("2", WSGI))
+    with Load(address, TARGETS[kind]) as load:
+        write(tmp_path, version("2", CODE[kind]))
         site.server.signal(signal.SIGUSR2)
         new = successor(site)
         try:

@@ -8,6 +8,7 @@ from .settings_protocols import TLS
 
 DIRTY = "there are no dirty arbiters: run such work as a service of its own"
 DIRTY_PART = "there are no dirty arbiters"
+ABORT = "a worker that hangs could not run it: it is replaced, and the log shows where it hangs"
 PER_REQUEST = "it costs time in Python for each request"
 
 
@@ -48,7 +49,7 @@ SERVER_HOOKS = (
     _hook("post_fork", 2),
     _hook("post_worker_init", 1),
     _hook("worker_int", 1),
-    _hook("worker_abort", 1),
+    _hook("worker_abort", 1, ABORT, Verdict.IGNORED),
     _hook("pre_exec", 1),
     _hook("pre_request", 2, PER_REQUEST),
     Setting(
