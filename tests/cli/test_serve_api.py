@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -234,7 +235,12 @@ def test_serve_outside_the_main_thread_leaves_signals_alone(hello: Project) -> N
     )
     assert process.stderr is not None
     assert get(process.stderr.readline().split()[-1]) == b"served"
-    process.send_signal(signal.SIGINT)
+    # Python itself does not always wake its main thread: the standard library's own server in a thread loses as many.
+    for _ in range(10):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2)
+            break
     output, log = process.communicate(timeout=40)
     assert (process.returncode, output) == (0, "interrupted\n"), log
 
