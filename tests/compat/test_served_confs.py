@@ -43,7 +43,12 @@ class Serve:
             (self.folder / "gunicorn.conf.py").write_text(conf)
             conf = self.folder / "gunicorn.conf.py"
         folders = os.pathsep.join([str(self.folder), str(STAND_INS)])
-        environment = {"PYTHONPATH": folders, "SITE_RUN_DIR": str(self.folder), "TMPDIR": str(self.folder), **settings}
+        environment = {
+            "PYTHONPATH": folders,
+            "SITE_RUN_DIR": str(self.folder),
+            "READY_FILE": str(self.folder / "ready"),
+            **settings,
+        }
         server = ServerProcess.start(app, f"--config={conf}", *options, cwd=self.folder, env=environment)
         self._stack.callback(server.stop)
         site = Site(server)

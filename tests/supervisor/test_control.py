@@ -167,6 +167,43 @@ def test_an_upgrade_under_load_loses_nothing(start: StartShop, tmp_path: Path, k
     assert not (tmp_path / "control").exists()
 
 
+def test_an_upgrade_that_fails_leaves_socket_files_alone(start: StartShop, tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    site = start(WSGI, f"--bind=unix:{path}", "--control-socket=control")
+    write(tmp_path, "raise SystemExit(9)")
+    assert control(tmp_path, "upgrade").returncode == 1
+    assert body(site) == b"1"
+    assert control(tmp_path, "status").returncode == 0
+    # Neither does one that is given up.
+    write(tmp_path, "import time; time.sleep(60)")
+    site.server.signal(signal.SIGUSR2)
+    pid = int(site.server.wait_log(r"upgrading: process (\d+) starts[\s\S]*upgrading: process (\d+) starts").group(2))
+    os.kill(pid, signal.SIGTERM)
+    site.server.wait_log(r"upgrade has failed[\s\S]*upgrade has failed")
+    assert body(site) == b"1"
+    assert control(tmp_path, "status").returncode == 0
+
+
+def test_an_upgrade_says_nothing_of_variables_and_needs_a_supervisor(start: StartShop, tmp_path: Path) -> None:
+    site = start(WSGI, "--control-socket=control")
+    (tmp_path / "ironbridge.toml").write_text("no-supervisor = true")
+    told = control(tmp_path, "upgrade")
+    assert told.returncode == 1
+    assert "the new server ended with exit code 2" in told.stderr
+    assert "takes over from another one needs a supervisor" in site.server.log()
+    assert "IRONBRIDGE_UPGRADE" not in site.server.log()
+    assert body(site) == b"1"
+
+
+def test_workers_do_not_die_of_a_signal_for_their_supervisor(start: StartShop) -> None:
+    site = start(WSGI)
+    worker = site.server.workers()[0]
+    os.kill(worker, signal.SIGUSR2)
+    assert body(site) == b"1"
+    time.sleep(0.2)
+    assert site.server.workers() == [worker]
+
+
 def test_an_upgrade_that_fails_leaves_the_old_server_alone(start: StartShop, tmp_path: Path) -> None:
     site = start(WSGI, "--control-socket=control", "--pid-file=site.pid")
     write(tmp_path, "raise SystemExit(9)")

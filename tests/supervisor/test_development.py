@@ -50,6 +50,8 @@ def test_an_application_that_cannot_be_imported_at_first_is_waited_for(tmp_path:
     try:
         server.wait_log("the application does not start; waiting for a change")
         assert server.log().count("waiting for a change") == 1
+        title = "ironbridge: supervisor, waiting for a change [shop:app]"
+        wait_until(lambda: command_line(server.pid) == title, "it says so")
         write(tmp_path, WSGI)
         server.wait_log("listening at")
         site = Site(server)

@@ -97,13 +97,13 @@ fn try_run(py: Python<'_>, mut arguments: Vec<OsString>) -> Result<(), Stop> {
         Err(SourceError::Answer(text)) => return print(text.trim_end()),
         Err(error) => return Err(Stop::mistake(error)),
     };
-    let mut resolved = sources.read().map_err(Stop::mistake)?;
-    memory::share_arenas();
-    let table = std::mem::take(&mut resolved.table);
-    let options = prepare(resolved, sources.start())?;
-    if options.print_config {
+    let resolved = sources.read().map_err(Stop::mistake)?;
+    if let Some(table) = &resolved.table {
+        resolved.warnings.iter().for_each(|warning| complain(warning));
         return print(table.trim_end());
     }
+    memory::share_arenas();
+    let options = prepare(resolved, sources.start())?;
     if let Some(what) = options.generate {
         return print(
             match what {

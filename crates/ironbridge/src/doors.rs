@@ -73,7 +73,12 @@ impl Doors {
         self.listeners.into_iter().map(|(_, listener)| listener).collect()
     }
 
-    /// Another process has adopted them all.
+    /// The predecessor's work is done: files of sockets are this process's to remove.
+    pub(crate) fn claim_files(&mut self) {
+        self.listeners.iter_mut().for_each(|(_, listener)| listener.claim_file());
+    }
+
+    /// Another process has claimed them all.
     pub(crate) fn leave_files(&mut self) {
         self.listeners.iter_mut().for_each(|(_, listener)| listener.leave_file());
     }
@@ -110,6 +115,10 @@ impl ControlSocket {
 
     pub(crate) fn listener(&self) -> &Listener {
         &self.0
+    }
+
+    pub(crate) fn claim_file(&mut self) {
+        self.0.claim_file();
     }
 
     pub(crate) fn leave_file(&mut self) {

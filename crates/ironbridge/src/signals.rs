@@ -77,7 +77,7 @@ impl Role {
     const fn signals(self) -> &'static [i32] {
         match self {
             Self::Guest => &[SIGINT, SIGTERM, SIGQUIT],
-            Self::Alone | Self::Worker => &[SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1],
+            Self::Alone | Self::Worker => &[SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, libc::SIGUSR2],
             Self::Supervisor => &[
                 SIGINT,
                 SIGTERM,
@@ -100,8 +100,8 @@ impl Muffled {
     /// Not in the main thread of the main interpreter.
     pub fn install(py: Python<'_>) -> PyResult<Self> {
         let handler = deaf(py)?;
-        let former =
-            [SIGINT, SIGHUP, SIGUSR1].map(|number| Ok((number, replace(py, number, handler.as_any())?)));
+        let former = [SIGINT, SIGHUP, SIGUSR1, libc::SIGUSR2]
+            .map(|number| Ok((number, replace(py, number, handler.as_any())?)));
         Ok(Self { former: former.into_iter().collect::<PyResult<_>>()? })
     }
 }

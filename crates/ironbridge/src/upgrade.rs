@@ -18,8 +18,8 @@ use rustix::fs::{OFlags, fcntl_setfl};
 
 use crate::doors::{ControlSocket, Doors};
 
-/// The variable that tells a child what it inherits.
-pub(crate) const VARIABLE: &str = "IRONBRIDGE_UPGRADE_FROM";
+/// The variable that tells a child what it inherits. It looks like none of the options.
+pub(crate) const VARIABLE: &str = "_IRONBRIDGE_UPGRADE_FROM";
 
 /// What the old supervisor has handed to this process.
 #[derive(Debug)]

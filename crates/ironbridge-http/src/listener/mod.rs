@@ -66,8 +66,8 @@ impl Listener {
         }
     }
 
-    /// Takes over, for `address`, a listener that another process has passed to this one under this number: its former server, whose
-    /// socket file becomes this process's to remove.
+    /// Takes, for `address`, a listener that another process has passed to this one under this number: its former server, whose
+    /// socket file stays that process's to remove until [`Self::claim_file`].
     ///
     /// # Errors
     /// [`BindError`]: the number is no listener's.
@@ -75,11 +75,18 @@ impl Listener {
         let mut listener = inherited::take(address, number)?;
         if let (Socket::Unix(_, file), Target::Unix(path)) = (&mut listener.socket, address.target()) {
             let path = std::path::absolute(path).map_err(|error| BindError::from_io(address, error))?;
-            *file = UnlinkOnDrop::of(&path);
+            *file = UnlinkOnDrop::of_another(&path);
             // The socket itself knows only the name that it had before it was shown.
             listener.local = Address::Unix(Some(path));
         }
         Ok(listener)
+    }
+
+    /// Makes the file of a unix socket this process's to remove.
+    pub fn claim_file(&mut self) {
+        if let Socket::Unix(_, Some(file)) = &mut self.socket {
+            file.claim();
+        }
     }
 
     /// Leaves the file of a unix socket to the process that has adopted the listener.

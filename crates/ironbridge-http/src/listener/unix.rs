@@ -62,15 +62,15 @@ pub struct UnlinkOnDrop {
 }
 
 impl UnlinkOnDrop {
-    /// For a socket that is there; `None`: it is not.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    /// For a socket that is there, and another process's to remove; `None`: it is not.
+    pub(super) fn of_another(path: &Path) -> Option<Self> {
         let file = fs::symlink_metadata(path).ok()?;
-        Some(Self {
-            path: path.to_owned(),
-            device: file.dev(),
-            inode: file.ino(),
-            process: std::process::id(),
-        })
+        Some(Self { path: path.to_owned(), device: file.dev(), inode: file.ino(), process: 0 })
+    }
+
+    /// From now on it is this process that removes the file.
+    pub(super) fn claim(&mut self) {
+        self.process = std::process::id();
     }
 
     /// From now on the file is another process's to remove.

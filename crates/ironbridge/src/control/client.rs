@@ -81,6 +81,7 @@ fn signal(path: &Path, command: Command) -> Result<String, String> {
         Command::ReopenLogs => send(Signal::USR1).map(|()| "asked to open log files again".to_owned()),
         Command::Stop => {
             send(Signal::TERM)?;
+            // It is nobody's child here, and not every system lets one wait for somebody else's.
             while test_kill_process(pid).is_ok() {
                 std::thread::sleep(Duration::from_millis(50));
             }

@@ -35,7 +35,12 @@ impl Control {
         (&self.path, &self.socket)
     }
 
-    /// Another process has adopted the socket.
+    /// The socket is this process's to remove.
+    pub(crate) fn claim_file(&mut self) {
+        self.socket.claim_file();
+    }
+
+    /// Another process has claimed the socket.
     pub(crate) fn leave_file(&mut self) {
         self.socket.leave_file();
     }
@@ -97,7 +102,10 @@ impl Caller {
     /// The command, once it has come whole.
     fn hear(&mut self) -> Result<Option<Command>, String> {
         if self.asked.is_some() {
-            return Ok(None);
+            return match self.stream.read(&mut [0]) {
+                Ok(0) => Err("the caller has gone".to_owned()),
+                _ => Ok(None),
+            };
         }
         // Much longer than a line: to close with something unread would lose the answer.
         let mut buffer = [0; 4096];
@@ -201,6 +209,17 @@ mod tests {
         drop(ask(&control, "rel"));
         assert_eq!(control.commands(), []);
         assert!(control.callers.is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_an_answer_and_leaves_makes_room() {
+        let (_folder, mut control) = control();
+        let callers: Vec<_> = (0..MOST_CALLERS).map(|_| ask(&control, "reload\n")).collect();
+        assert_eq!(control.commands().len(), MOST_CALLERS);
+        drop(callers);
+        let _next = ask(&control, "status\n");
+        assert_eq!(control.commands(), []);
+        assert_eq!(control.commands(), [Command::Status]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! * [`known`]: the options that exist, read off clap's definition.
 //! * [`mod@file`], [`environment`], [`command_line`], [`keywords`]: each turns its source into [`Setting`]s.
+//! * `python`: a Python configuration file. `table`: what `--print-config` shows.
 //! * [`complaint`]: clap's errors in one line.
 //!
 //! Each setting is parsed on its own first, so that an error can name where it stood; then a higher
@@ -13,6 +14,8 @@ pub mod environment;
 pub mod file;
 pub mod keywords;
 pub mod known;
+mod python;
+mod table;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -21,7 +24,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
-use pyo3::prelude::*;
 
 use self::known::{Kind, KnownOption};
 use crate::configured;
@@ -191,8 +193,8 @@ pub struct Resolved {
     pub warnings: Vec<String>,
     /// The file that options were read from.
     pub file: Option<PathBuf>,
-    /// Every option with its value, and where that comes from, a line each.
-    pub table: String,
+    /// For `--print-config`: every option with its value, and where that comes from, a line each.
+    pub table: Option<String>,
 }
 
 /// Reads all sources; `lowest` are settings that hold where nothing else is said. Relative paths of the sources themselves start at
@@ -215,7 +217,7 @@ pub fn resolve(
     let explicit = explicit.filter(|_| python.is_none()).map(|file| folder.join(file));
     let chdir = value_of(&above, "chdir").map(|chdir| folder.join(chdir));
     let read = (python.is_some() || highest.gunicorn.is_some())
-        .then(|| read_python(known, python, highest.gunicorn.as_deref(), chdir.as_deref(), folder))
+        .then(|| python::read(known, python, highest.gunicorn.as_deref(), chdir.as_deref(), folder))
         .transpose()?;
     let (configured, python_settings) = match read {
         Some((reading, settings)) => {
@@ -244,69 +246,8 @@ pub fn resolve(
         options = parse_all(merged.values())?;
     }
     options.configured = configured;
-    let table = table(known, &merged);
+    let table = options.print_config.then(|| table::table(known, &merged));
     Ok(Resolved { options, warnings, file: file.map(file::OptionsFile::into_path), table })
-}
-
-/// Executes a Python configuration file and reads `GUNICORN_CMD_ARGS`.
-fn read_python(
-    known: &[KnownOption],
-    file: Option<&Path>,
-    arguments: Option<&str>,
-    chdir: Option<&Path>,
-    folder: &Path,
-) -> Result<(configured::Reading, Vec<Setting>), SourceError> {
-    Python::attach(|py| {
-        // At a reload the current folder may be another one than at the start.
-        let absolute = file.filter(|file| file.is_relative() && !file.to_string_lossy().contains(':'));
-        let absolute = absolute.filter(|_| !folder.as_os_str().is_empty()).map(|file| folder.join(file));
-        let file = absolute.as_deref().or(file);
-        let folder = chdir.or((!folder.as_os_str().is_empty()).then_some(folder));
-        let mut reading = configured::read(py, file, arguments, folder).map_err(SourceError::Configured)?;
-        let mut settings = Vec::new();
-        for given in std::mem::take(&mut reading.given) {
-            let place = Place::Configured(given.place);
-            let option = known::find(known, &given.option).ok_or_else(|| SourceError::Unknown {
-                place: place.clone(),
-                nearest: known::nearest_option(known, &given.option),
-            })?;
-            let values = keywords::values(option, given.value.bind(py))
-                .map_err(|reason| SourceError::WrongType { place: place.clone(), reason })?;
-            settings.push(Setting::new(option, values, place)?);
-        }
-        Ok((reading, settings))
-    })
-}
-
-/// Every option as a line of TOML with a comment that says where its value comes from.
-fn table(known: &[KnownOption], merged: &BTreeMap<String, Setting>) -> String {
-    let command = Options::command();
-    let default = |option: &KnownOption| -> Vec<OsString> {
-        let argument = command.get_arguments().find(|argument| argument.get_id().as_str() == option.id);
-        argument
-            .map(|argument| argument.get_default_values().iter().map(Into::into).collect())
-            .unwrap_or_default()
-    };
-    let mut lines = String::new();
-    for option in known.iter().filter(|option| option.reach != known::Reach::CommandLine) {
-        let (values, place) = match merged.get(&option.name) {
-            Some(setting) => (setting.values.clone(), setting.place.to_string()),
-            None => (default(option), "default".to_owned()),
-        };
-        let texts: Vec<String> = values.iter().map(|value| value.to_string_lossy().into_owned()).collect();
-        let value = match (option.kind, texts.as_slice()) {
-            (Kind::Flag, [text]) if text == "true" => "true".to_owned(),
-            (Kind::Flag, _) => "false".to_owned(),
-            (Kind::List, _) => toml::Value::from(texts).to_string(),
-            (_, []) => "(not given)".to_owned(),
-            (_, [text, ..]) => match text.parse::<f64>() {
-                Ok(_) if !option.octal => text.clone(),
-                _ => toml::Value::from(text.as_str()).to_string(),
-            },
-        };
-        lines.push_str(&format!("{} = {value}  # {place}\n", option.name));
-    }
-    lines
 }
 
 impl Setting {
