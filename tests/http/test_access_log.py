@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from wsgi_site import APPS_FOLDER, NamedPipe, Site, wait_until
 
 COMMON = r'127\.0\.0\.1 - (?P<user>\S+) \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "(?P<request>.*)" (?P<status>\d{3}) (?P<bytes>\d+|-)'
 COMBINED = COMMON + r' "(?P<referer>.*)" "(?P<agent>.*)"'
+GUNICORNS = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
+"""What Gunicorn logs by default."""
 Read = Callable[[int], list[str]]
 
 
@@ -35,7 +38,7 @@ def _serve(serve: Serve, path: Path, form: str, *options: str) -> tuple[Site, Re
     return serve(f"--access-log={path}", f"--access-log-format={form}", *options), _reader(path)
 
 
-@pytest.mark.parametrize(("form", "pattern"), [("common", COMMON), ("combined", COMBINED)])
+@pytest.mark.parametrize(("form", "pattern"), [("common", COMMON), ("combined", COMBINED), (GUNICORNS, COMBINED)])
 def test_lines_have_the_format_asked_for(serve: Serve, tmp_path: Path, form: str, pattern: str) -> None:
     site, read = _serve(serve, tmp_path / "log", form)
     headers = [
@@ -49,7 +52,7 @@ def test_lines_have_the_format_asked_for(serve: Serve, tmp_path: Path, form: str
     assert (first["user"], first["request"]) == ("ann", "GET /one_item_list?a=%20b HTTP/1.1")
     assert (first["status"], first["bytes"]) == ("200", "8")
     assert (second["user"], second["status"], second["bytes"]) == ("-", "200", "-")
-    if form == "combined":
+    if form != "common":
         assert (first["referer"], first["agent"]) == ("http://from.example/?a", "Test/1.0 (x)")
         assert (second["referer"], second["agent"]) == ("-", "-")
 
@@ -66,6 +69,72 @@ def test_json_lines_have_all_keys(serve: Serve, tmp_path: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}([+-]\d\d:\d\d|Z)", line["time"])
 
 
+ATOMS = [
+    ("%(m)s %(U)s %(q)s %(H)s", "GET /one_item_list/%C3%A9 a=%20b HTTP/1.1"),
+    ("%(s)s %(B)s %(b)s", "200 8 8"),
+    ("[%(s)5s|%(s)-5d]", "[  200|200  ]"),
+    ("%({x-REQUEST-id}i)s %({X-Nothing}i)s", "r7 -"),
+    ("%({content-TYPE}o)s %({X-Nothing}o)s", "text/plain; charset=latin-1 -"),
+    ("%({REQUEST_METHOD}e)s %({PATH_INFO}e)s %({QUERY_STRING}e)s", "GET /one_item_list/%C3%A9 a=%20b"),
+    ("%({RAW_URI}e)s", "/one_item_list/%C3%A9?a=%20b"),
+    ("%({HTTP_X_REQUEST_ID}e)s %({SERVER_PROTOCOL}e)s %({REMOTE_ADDR}e)s", "r7 HTTP/1.1 127.0.0.1"),
+    ("%({CONTENT_TYPE}e)s %({wsgi.version}e)s %(unknown)s", "- - -"),
+    ("100%% %(l)s", "100% -"),
+]
+
+
+def test_a_format_of_ones_own_shows_what_is_known_of_a_request(serve: Serve, tmp_path: Path) -> None:
+    site, read = _serve(serve, tmp_path / "log", " ~ ".join(atom for atom, _ in ATOMS))
+    site.fetch(get("/one_item_list/%C3%A9?a=%20b", ("X-Request-Id", "r7")))
+    assert read(1)[0].split(" ~ ") == [expected for _, expected in ATOMS]
+
+
+def test_a_format_of_ones_own_shows_times_and_the_process(serve: Serve, tmp_path: Path) -> None:
+    site, read = _serve(serve, tmp_path / "log", "%(t)s %(T)s %(M)s %(D)s %(L)s %(p)s")
+    site.fetch(get("/hello"))
+    line = _match(
+        r"\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] (?P<s>\d+) (?P<ms>\d+) (?P<us>\d+) (?P<decimal>\d+\.\d{6}) <\d+>",
+        read(1)[0],
+    )
+    micros = int(line["us"])
+    assert 0 < micros < 60_000_000
+    assert (int(line["s"]), int(line["ms"])) == (micros // 1_000_000, micros // 1000)
+    assert line["decimal"] == f"{micros // 1_000_000}.{micros % 1_000_000:06}"
+
+
+def test_a_format_of_ones_own_has_dashes_where_no_request_could_be_read(serve: Serve, tmp_path: Path) -> None:
+    site, read = _serve(serve, tmp_path / "log", "%(h)s %(m)s %(U)s %(s)s %({Host}i)s %({X-Nothing}o)s")
+    assert site.fetch(b"nonsense\r\n\r\n").status == 400
+    assert read(1) == ["127.0.0.1 - - 400 - -"]
+
+
+def test_requests_of_one_connection_show_their_own_headers(serve: Serve, tmp_path: Path) -> None:
+    site, read = _serve(serve, tmp_path / "log", "%({X-Request-Id}i)s %({Content-Type}o)s %({X-New}o)s")
+    connection = site.connect()
+    connection.send(get("/hello", ("X-Request-Id", "1")) + get("/hello") + get("/hello", ("X-Request-Id", "3")))
+    for _ in range(3):
+        assert connection.response().status == 200
+    kind = "text/plain; charset=latin-1"
+    assert read(3) == [f"1 {kind} -", f"- {kind} -", f"3 {kind} -"]
+
+
+@pytest.mark.parametrize(
+    ("form", "named"),
+    [
+        ("clf", "common, combined, json"),
+        ("%h %s", "%("),
+        ("%(h)s %(s)x", "character 7"),
+        ("%(h)s 100%", "character 10"),
+        ("%(D)05d", "character 1"),
+    ],
+)
+def test_a_format_that_makes_no_sense_is_one_line_and_exit_code_2(form: str, named: str) -> None:
+    result = run(f"--access-log-format={form}", "--bind=127.0.0.1:0", "apps:application", cwd=APPS_FOLDER)
+    assert result.returncode == 2
+    (line,) = (line for line in result.stderr.splitlines() if "access-log-format" in line)
+    assert named in line
+
+
 def test_combined_is_the_default_and_a_dash_the_standard_output(serve: Serve) -> None:
     site = serve("--access-log=-")
     site.fetch(get("/hello", ("User-Agent", "Test/1.0")))
@@ -73,14 +142,22 @@ def test_combined_is_the_default_and_a_dash_the_standard_output(serve: Serve) ->
     assert _match(COMBINED, line)["request"] == "GET /hello HTTP/1.1"
 
 
-def test_what_clients_send_cannot_forge_lines_or_fields(serve: Serve, tmp_path: Path) -> None:
-    site, read = _serve(serve, tmp_path / "log", "combined")
+@pytest.mark.parametrize("form", ["combined", GUNICORNS])
+def test_what_clients_send_cannot_forge_lines_or_fields(serve: Serve, tmp_path: Path, form: str) -> None:
+    site, read = _serve(serve, tmp_path / "log", form)
     site.fetch(get('/hello?"<\xe9>\\', ("User-Agent", 'x" 200 "y\t\x80\\'), ("Referer", '"')))
     site.fetch(get("/hello/%0d%0aforged"))
     first, second = read(2)
     assert second.count("forged") == 1
     quoted = re.findall(r'"((?:[^"\\]|\\.)*)"', first)
     assert len(quoted) == 3, first
+
+
+def test_a_user_name_cannot_move_fields(serve: Serve, tmp_path: Path) -> None:
+    site, read = _serve(serve, tmp_path / "log", GUNICORNS)
+    credentials = base64.b64encode(b'a "b\r\n:secret').decode()
+    site.fetch(get("/hello", ("Authorization", f"Basic {credentials}")))
+    assert _match(COMBINED, read(1)[0])["user"] == r"a\x20\x22b\x0d\x0a"
 
 
 ERRORS = [

@@ -206,6 +206,20 @@ mod tests {
     }
 
     #[test]
+    fn formats_of_the_access_log_have_names_or_are_patterns() {
+        assert_eq!(parse_access_log_format("common"), Ok(AccessLogFormat::Common));
+        assert_eq!(parse_access_log_format("combined"), Ok(AccessLogFormat::Combined));
+        assert_eq!(parse_access_log_format("json"), Ok(AccessLogFormat::Json));
+        assert!(matches!(parse_access_log_format("%(h)s %(s)s"), Ok(AccessLogFormat::Custom(_))));
+        for bad in ["", "Common", "combined ", "%h", "h s"] {
+            let reason = parse_access_log_format(bad).expect_err(bad);
+            assert!(reason.contains("common, combined, json, or a format such as %("), "{bad}: {reason}");
+        }
+        let reason = parse_access_log_format("%(h)s %(s)x").expect_err("no such conversion");
+        assert!(reason.contains("at character 7: \"%(s)x\""), "{reason}");
+    }
+
+    #[test]
     fn paths_start_with_a_slash() {
         assert_eq!(parse_path("/healthz"), Ok("/healthz".to_owned()));
         for bad in ["", "healthz", "*"] {

@@ -1,6 +1,8 @@
 //! Formats that people write themselves, in Gunicorn's style: `%(h)s "%(r)s" %(s)s %({X-Request-Id}i)s`.
 //!
 //! Names of headers and variables are those of any case; what is unknown or not there is logged as `-`, as Gunicorn does it.
+//! Of Python's conversions there are `s` and `d`, which say the same here, with a width and `-`. Paths are logged as they were
+//! sent, where Gunicorn logs them decoded: what was asked for can then be told from the log.
 
 /// A format, parsed once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +25,15 @@ pub(super) enum Atom {
     /// Always `-`: identd's answer, and what nobody knows.
     Nothing,
     Address,
+    Port,
     User,
     Time,
     RequestLine,
     Method,
     Path,
     Query,
+    /// Path and query as sent.
+    Target,
     Protocol,
     Status,
     /// Bytes of the body.
@@ -58,25 +63,18 @@ impl Pattern {
         let mut rest = text;
         while let Some(at) = rest.find('%') {
             plain.push_str(&rest[..at]);
-            let found = &rest[at..];
-            if let Some(after) = found.strip_prefix("%%") {
+            rest = &rest[at..];
+            if let Some(after) = rest.strip_prefix("%%") {
                 plain.push('%');
                 rest = after;
                 continue;
             }
-            let wrong = || {
-                let near: String = found.chars().take(12).collect();
-                format!("expected %(ATOM)s such as %(h)s or %({{Referer}}i)s at {near:?}")
-            };
-            let inside = found.strip_prefix("%(").ok_or_else(wrong)?;
-            let (name, after) = inside.split_once(')').ok_or_else(wrong)?;
-            let end = after.find(|c: char| !(c.is_ascii_digit() || c == '-')).ok_or_else(wrong)?;
-            let width = if end == 0 { 0 } else { after[..end].parse().map_err(|_| wrong())? };
-            rest = after[end..].strip_prefix(['s', 'd']).ok_or_else(wrong)?;
+            let (atom, after) = Piece::atom(rest).ok_or_else(|| mistake(text, rest))?;
             if !plain.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
             }
-            pieces.push(Piece::Atom { atom: Atom::parse(name), width });
+            pieces.push(atom);
+            rest = after;
         }
         plain.push_str(rest);
         if !plain.is_empty() {
@@ -94,10 +92,37 @@ impl Pattern {
     }
 }
 
+impl Piece {
+    /// Reads the atom at the start of `text`. Gives what follows it, too.
+    fn atom(text: &str) -> Option<(Self, &str)> {
+        let (name, after) = text.strip_prefix("%(")?.split_once(')')?;
+        let end = after.find(|c: char| !(c.is_ascii_digit() || c == '-'))?;
+        let width = parse_width(&after[..end])?;
+        let rest = after[end..].strip_prefix(['s', 'd'])?;
+        Some((Self::Atom { atom: Atom::parse(name), width }, rest))
+    }
+}
+
+/// A width such as `5` or `-5`. A zero before it would ask for zeros: we have spaces only.
+fn parse_width(text: &str) -> Option<i16> {
+    match text.strip_prefix('-').unwrap_or(text) {
+        "" => Some(0),
+        digits if digits.starts_with(['0', '-']) => None,
+        _ => text.parse().ok(),
+    }
+}
+
+/// What is wrong where `rest`, the end of `text`, begins.
+fn mistake(text: &str, rest: &str) -> String {
+    let place = text[..text.len() - rest.len()].chars().count() + 1;
+    let near: String = rest.chars().take(12).collect();
+    format!("expected %(ATOM)s such as %(h)s or %({{Referer}}i)s at character {place}: {near:?}")
+}
+
 impl Atom {
     fn parse(name: &str) -> Self {
         if let Some((field, kind)) = name.strip_prefix('{').and_then(|name| name.rsplit_once('}')) {
-            return match kind {
+            return match kind.to_ascii_lowercase().as_str() {
                 "i" => Self::RequestHeader(field.to_owned()),
                 "o" => Self::ResponseHeader(field.to_owned()),
                 "e" => Self::variable(field),
@@ -135,9 +160,13 @@ impl Atom {
             "PATH_INFO" => Self::Path,
             "QUERY_STRING" => Self::Query,
             "SERVER_PROTOCOL" => Self::Protocol,
+            "RAW_URI" | "REQUEST_URI" => Self::Target,
             "REMOTE_ADDR" => Self::Address,
+            "REMOTE_PORT" => Self::Port,
             "CONTENT_TYPE" => Self::RequestHeader("content-type".to_owned()),
             "CONTENT_LENGTH" => Self::RequestHeader("content-length".to_owned()),
+            // In environ they have no HTTP_.
+            "HTTP_CONTENT_TYPE" | "HTTP_CONTENT_LENGTH" => Self::Nothing,
             _ => match name.strip_prefix("HTTP_") {
                 Some(field) => Self::RequestHeader(field.replace('_', "-")),
                 None => Self::Nothing,
@@ -148,6 +177,8 @@ impl Atom {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn atom(text: &str) -> Atom {
@@ -176,21 +207,105 @@ mod tests {
     }
 
     #[test]
-    fn headers_and_variables_have_names() {
+    fn every_atom_of_gunicorn_has_its_meaning() {
+        let header = |name: &str| Atom::RequestHeader(name.to_owned());
+        let table = [
+            ("h", Atom::Address),
+            ("l", Atom::Nothing),
+            ("u", Atom::User),
+            ("t", Atom::Time),
+            ("r", Atom::RequestLine),
+            ("m", Atom::Method),
+            ("U", Atom::Path),
+            ("q", Atom::Query),
+            ("H", Atom::Protocol),
+            ("s", Atom::Status),
+            ("B", Atom::Bytes),
+            ("b", Atom::BytesOrDash),
+            ("f", header("referer")),
+            ("a", header("user-agent")),
+            ("T", Atom::Seconds),
+            ("M", Atom::Milliseconds),
+            ("D", Atom::Microseconds),
+            ("L", Atom::DecimalSeconds),
+            ("p", Atom::Process),
+        ];
+        for (name, expected) in table {
+            assert_eq!(atom(&format!("%({name})s")), expected, "{name}");
+            assert_eq!(atom(&format!("%({name})d")), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_have_names() {
         assert_eq!(atom("%({Referer}i)s"), Atom::RequestHeader("Referer".into()));
-        assert_eq!(atom("%({HTTP_X_FORWARDED_FOR}e)s"), Atom::RequestHeader("X-FORWARDED-FOR".into()));
-        assert_eq!(atom("%({path_info}e)s"), Atom::Path);
-        for unknown in ["%(l)s", "%(x)s", "%({SHELL}e)s", "%({a}z)s"] {
+        assert_eq!(atom("%({Referer}I)s"), Atom::RequestHeader("Referer".into()));
+        assert_eq!(atom("%({X-Id}o)s"), Atom::ResponseHeader("X-Id".into()));
+    }
+
+    #[test]
+    fn variables_are_known_as_far_as_it_does_not_take_python() {
+        let header = |name: &str| Atom::RequestHeader(name.to_owned());
+        let table = [
+            ("REQUEST_METHOD", Atom::Method),
+            ("path_info", Atom::Path),
+            ("QUERY_STRING", Atom::Query),
+            ("RAW_URI", Atom::Target),
+            ("REQUEST_URI", Atom::Target),
+            ("SERVER_PROTOCOL", Atom::Protocol),
+            ("REMOTE_ADDR", Atom::Address),
+            ("REMOTE_PORT", Atom::Port),
+            ("CONTENT_TYPE", header("content-type")),
+            ("CONTENT_LENGTH", header("content-length")),
+            ("HTTP_X_FORWARDED_FOR", header("X-FORWARDED-FOR")),
+            ("HTTP_CONTENT_TYPE", Atom::Nothing),
+            ("wsgi.url_scheme", Atom::Nothing),
+        ];
+        for (name, expected) in table {
+            assert_eq!(atom(&format!("%({{{name}}}e)s")), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn nobody_knows_the_rest() {
+        for unknown in ["%(x)s", "%()s", "%({SHELL}e)s", "%({a}z)s", "%({a}i.)s", "%({a)s"] {
             assert_eq!(atom(unknown), Atom::Nothing, "{unknown}");
         }
     }
 
     #[test]
     fn mistakes_are_said_with_their_place() {
-        for wrong in ["%h", "%(h)", "%(h", "a %", "%(h)f", "%(h)--3s", "%(h)99999s"] {
+        for wrong in [
+            "%h",
+            "%(h)",
+            "%(h",
+            "a %",
+            "%(h)f",
+            "%(h)--3s",
+            "%(h)3-s",
+            "%(h)05d",
+            "%(h)-05d",
+            "%(h).3s",
+            "%(h)+d",
+            "%(h)99999s",
+            "%%%",
+        ] {
             let reason = Pattern::parse(wrong).unwrap_err();
             assert!(reason.contains("expected %(ATOM)s"), "{wrong}: {reason}");
         }
-        assert!(Pattern::parse("a\nb").is_err());
+        let reason = Pattern::parse("é %(h)s %(h)f").unwrap_err();
+        assert!(reason.ends_with("at character 9: \"%(h)f\""), "{reason}");
+        assert!(Pattern::parse("%(h)s\n").is_err());
+        assert!(Pattern::parse("%(h)s\r").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn formats_are_read_or_refused(text: String, marked in "[%()a-z{}0-9 -]*") {
+            for text in [text, marked] {
+                let shown = Pattern::parse(&text).map(|pattern| pattern.response_headers().count());
+                prop_assert!(shown.is_ok() || text.contains(['%', '\n', '\r']));
+            }
+        }
     }
 }

@@ -58,7 +58,8 @@ pub enum Outcome {
 }
 
 impl Record<'_> {
-    /// Appends the line, newline included. Whatever the client sent, it is one line of ASCII.
+    /// Appends the line, newline included. Whatever the client sent, it is one line, of ASCII but for what a format of the
+    /// user's own says.
     pub fn format(&self, format: &AccessLogFormat, clock: &mut Clock, out: &mut Vec<u8>) {
         match format {
             AccessLogFormat::Common => self.common(clock, out),
@@ -90,20 +91,20 @@ impl Record<'_> {
     }
 
     fn fill_in(&self, atom: &Atom, clock: &mut Clock, out: &mut Vec<u8>) {
-        let text = |text: Option<&[u8]>, out: &mut Vec<u8>| {
-            escape::quoted(text.filter(|text| !text.is_empty()).unwrap_or(b"-"), out);
-        };
+        let quoted = |text: Option<&[u8]>, out: &mut Vec<u8>| escape::quoted(text.unwrap_or(b"-"), out);
         match atom {
             Atom::Nothing => out.push(b'-'),
-            Atom::Address => match self.peer {
-                Address::Tcp(address) => write_ip(address.ip(), out),
+            Atom::Address => self.address(out),
+            Atom::Port => match self.peer {
+                Address::Tcp(address) => write_number(address.port().into(), out),
                 Address::Unix(_) => out.push(b'-'),
             },
-            Atom::User => text(self.user, out),
+            Atom::User => self.user(out),
             Atom::Time => write(out, format_args!("[{}]", clock.stamp(self.time).clf)),
             Atom::RequestLine => self.request_line(out),
-            Atom::Method => text(Some(self.method), out),
-            Atom::Path => text(Some(path_and_query(self.target).0), out),
+            Atom::Method => quoted(present(self.method), out),
+            Atom::Path => quoted(present(path_and_query(self.target).0), out),
+            Atom::Target => quoted(present(self.target), out),
             // Gunicorn logs nothing for none.
             Atom::Query => escape::quoted(path_and_query(self.target).1.unwrap_or_default(), out),
             Atom::Protocol => out.extend(self.version.as_str().as_bytes()),
@@ -117,22 +118,19 @@ impl Record<'_> {
                 write(out, format_args!("{}.{:06}", self.duration.as_secs(), self.duration.subsec_micros()));
             }
             Atom::Process => write(out, format_args!("<{}>", std::process::id())),
-            Atom::RequestHeader(name) => text(self.fields.and_then(|fields| fields.get(name)), out),
+            Atom::RequestHeader(name) => quoted(self.fields.and_then(|fields| fields.get(name)), out),
             Atom::ResponseHeader(name) => {
                 let found = self.shown.iter().find(|(shown, _)| shown == name);
-                text(found.map(|(_, value)| value.as_slice()), out);
+                quoted(found.map(|(_, value)| value.as_slice()), out);
             }
         }
     }
 
     /// `host ident user [time] "request" status bytes`
     fn common(&self, clock: &mut Clock, out: &mut Vec<u8>) {
-        match self.peer {
-            Address::Tcp(address) => write_ip(address.ip(), out),
-            Address::Unix(_) => out.push(b'-'),
-        }
+        self.address(out);
         out.extend(b" - ");
-        escape::bare(self.user.filter(|user| !user.is_empty()).unwrap_or(b"-"), out);
+        self.user(out);
         out.extend(b" [");
         out.extend(clock.stamp(self.time).clf.as_bytes());
         out.extend(b"] \"");
@@ -144,6 +142,18 @@ impl Record<'_> {
             0 => out.push(b'-'),
             bytes => write_number(bytes, out),
         }
+    }
+
+    fn address(&self, out: &mut Vec<u8>) {
+        match self.peer {
+            Address::Tcp(address) => write_ip(address.ip(), out),
+            Address::Unix(_) => out.push(b'-'),
+        }
+    }
+
+    /// Formats have it between spaces.
+    fn user(&self, out: &mut Vec<u8>) {
+        escape::bare(self.user.and_then(present).unwrap_or(b"-"), out);
     }
 
     fn request_line(&self, out: &mut Vec<u8>) {
@@ -198,6 +208,10 @@ impl Record<'_> {
     }
 }
 
+fn present(bytes: &[u8]) -> Option<&[u8]> {
+    (!bytes.is_empty()).then_some(bytes)
+}
+
 /// Fills what was written since `start` up to so many columns: with spaces before it, or, for a negative width, behind it.
 fn pad(start: usize, width: i16, out: &mut Vec<u8>) {
     let missing = usize::from(width.unsigned_abs()).saturating_sub(out.len() - start);
@@ -228,6 +242,7 @@ fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 pub(super) mod tests {
     use std::sync::{Arc, LazyLock};
 
+    use ironbridge_exchange::fields::FieldLine;
     use jiff::tz::TimeZone;
     use proptest::prelude::*;
 
@@ -281,18 +296,81 @@ pub(super) mod tests {
         AccessLogFormat::Custom(Arc::new(Pattern::parse(text).expect("the test's own format is valid")))
     }
 
+    /// Headers of a request.
+    fn fields(lines: &[(&str, &[u8])]) -> Fields {
+        let (mut raw, mut places) = (Vec::new(), Vec::new());
+        let put = |bytes: &[u8], raw: &mut Vec<u8>| {
+            let start = u32::try_from(raw.len()).expect("the test's own lines are short");
+            raw.extend(bytes);
+            (start, u32::try_from(bytes.len()).expect("the test's own lines are short"))
+        };
+        for (name, value) in lines {
+            let (name_start, name_len) = put(name.as_bytes(), &mut raw);
+            let (value_start, value_len) = put(value, &mut raw);
+            places.push(FieldLine { name_start, name_len, value_start, value_len });
+        }
+        Fields::new(raw, places)
+    }
+
+    const GUNICORNS_COMBINED: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
+
+    /// Every atom, all that a client can choose between quotes or free of spaces.
+    const EVERYTHING: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" "%(m)s" "%(U)s" "%(q)s" %(H)s %(s)s %(B)s %(b)s "%(f)s" "%(a)s" %(T)s %(M)s %(D)s %(L)s %(p)s "%({X-In}i)s" "%({X-Out}o)s" "%({RAW_URI}e)s" "%({HTTP_X_IN}e)s" %({REMOTE_PORT}e)s %(?)s"#;
+
     #[test]
     fn formats_of_ones_own_fill_atoms_in() {
+        let fields =
+            fields(&[("Referer", b"/from"), ("USER-AGENT", b"a\"b"), ("x-id", b"5"), ("Empty", b"")]);
         let shown = [("X-Id".to_owned(), b"7\n".to_vec())];
-        let record = Record { shown: &shown, ..record() };
+        let record = Record { fields: Some(&fields), shown: &shown, ..record() };
         let of = |text: &str| line(&record, custom(text));
-        let combined = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s"#;
-        assert_eq!(of(combined), line(&record, AccessLogFormat::Common));
-        assert_eq!(of("%(m)s %(U)s %(q)s %(H)s %(B)s"), "GET /apache_pb.gif a=b HTTP/1.0 2326\n");
-        assert_eq!(of("%(T)s %(M)s %(D)s %(L)s"), "1 1000 1000042 1.000042\n");
+        for (format, expected) in [
+            ("%(h)s %(l)s %(u)s", "192.0.2.70 - frank"),
+            ("%(t)s", "[10/Oct/2000:13:55:36 -0700]"),
+            ("%(r)s", "GET /apache_pb.gif?a=b HTTP/1.0"),
+            ("%(m)s %(U)s %(q)s %(H)s", "GET /apache_pb.gif a=b HTTP/1.0"),
+            ("%(s)s %(B)s %(b)s", "200 2326 2326"),
+            ("%(f)s %(a)s", "/from a\\x22b"),
+            ("%(T)s %(M)s %(D)s %(L)s", "1 1000 1000042 1.000042"),
+            ("%({X-ID}i)s %({X-Id}o)s %({referer}i)s", "5 7\\x0a /from"),
+            ("%({Y}i)s %({Y}o)s %({HTTP_Y}e)s %(x)s", "- - - -"),
+            ("[%({empty}i)s]", "[]"),
+            ("%({RAW_URI}e)s %({path_info}e)s", "/apache_pb.gif?a=b /apache_pb.gif"),
+            ("%({REMOTE_ADDR}e)s:%({REMOTE_PORT}e)s", "192.0.2.70:5555"),
+            ("%({HTTP_X_ID}e)s %({CONTENT_TYPE}e)s", "5 -"),
+            ("[%(s)5s|%(s)-5d|%(s)2s|%(s)-s]", "[  200|200  |200|200]"),
+            ("100%% é\t%(s)s", "100% é\t200"),
+        ] {
+            assert_eq!(of(format), format!("{expected}\n"), "{format}");
+        }
         assert_eq!(of("%(p)s"), format!("<{}>\n", std::process::id()));
-        assert_eq!(of("%({X-Id}o)s %({Y}o)s %({Y}i)s %(x)s 100%%"), "7\\x0a - - - 100%\n");
-        assert_eq!(of("[%(s)5s|%(s)-5s|%(s)2s]"), "[  200|200  |200]\n");
+    }
+
+    #[test]
+    fn formats_of_ones_own_have_dashes_for_what_is_not_there() {
+        let record = Record { user: Some(b""), ..bare_record() };
+        let of = |record: &Record<'_>, text: &str| line(record, custom(text));
+        assert_eq!(of(&record, "%(h)s %({REMOTE_PORT}e)s %(u)s %(b)s %(B)s %(f)s"), "- - - - 0 -\n");
+        let unread = Record { method: b"", target: b"", ..record };
+        assert_eq!(of(&unread, "%(r)s %(m)s %(U)s [%(q)s] %({RAW_URI}e)s"), "- - - [] -\n");
+        // The encoding stays; the query of a target in absolute form, and its path, are found as well.
+        let absolute = Record { target: b"http://h/a%20b?c#d", ..record };
+        assert_eq!(of(&absolute, "%(U)s %(q)s"), "/a%20b c\n");
+    }
+
+    #[test]
+    fn the_formats_that_have_names_can_be_written_out() {
+        let with = |referer: &'static [u8]| {
+            (referer, fields(&[("Referer", referer), ("User-Agent", b"a \"\\ \xff"), ("Host", b"h")]))
+        };
+        for (referer, fields) in [with(b"http://from/\x1b"), with(b"")] {
+            let (user, agent) = (Some(&b"an \"n"[..]), fields.get("user-agent"));
+            let record =
+                Record { fields: Some(&fields), referer: Some(referer), user_agent: agent, user, ..record() };
+            assert_eq!(line(&record, custom(GUNICORNS_COMBINED)), line(&record, AccessLogFormat::Combined));
+        }
+        let bare = bare_record();
+        assert_eq!(line(&bare, custom(GUNICORNS_COMBINED)), line(&bare, AccessLogFormat::Combined));
     }
 
     #[test]
@@ -380,6 +458,44 @@ pub(super) mod tests {
             let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
             prop_assert_eq!(&value["bytes"], &serde_json::Value::from(bytes));
             prop_assert_eq!(value.as_object().map(|object| object.len()), Some(12));
+        }
+
+        #[test]
+        fn no_client_can_forge_a_line_of_ones_own_format(
+            (method, target, user) in any::<(Vec<u8>, Vec<u8>, Vec<u8>)>(),
+            (referer, agent, x_in, x_out) in any::<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)>(),
+        ) {
+            let fields = fields(&[("Referer", &referer), ("User-Agent", &agent), ("X-In", &x_in)]);
+            let shown = [("X-Out".to_owned(), x_out)];
+            let user = Some(&user[..]);
+            let (method, target) = (&method[..], &target[..]);
+            let record = Record { method, target, user, fields: Some(&fields), shown: &shown, ..record() };
+            let line = line(&record, custom(EVERYTHING));
+            prop_assert!(line.strip_suffix('\n').is_some_and(|line| line.bytes().all(|b| (b' '..=b'~').contains(&b))));
+            prop_assert_eq!(line.matches('"').count(), EVERYTHING.matches('"').count());
+            prop_assert_eq!(line.split(' ').nth(3), Some("[10/Oct/2000:13:55:36"));
+            // Nothing that clients send moves what stands between quotes.
+            let free = line.split('"').step_by(2).map(|part| part.split(' ').count());
+            let expected = EVERYTHING.split('"').step_by(2).map(|part| part.split(' ').count());
+            // The time has a space in it.
+            prop_assert_eq!(free.sum::<usize>(), expected.sum::<usize>() + 1);
+        }
+
+        #[test]
+        fn every_format_makes_one_line(
+            text in r#"([a-z "%é]|%%|%\((h|u|r|U|q|f|\{x\}[ioe]|\{raw_uri\}e)\)-?[1-9]?[sd])*"#,
+            (method, target, user) in any::<(Vec<u8>, Vec<u8>, Vec<u8>)>(),
+            value: Vec<u8>,
+        ) {
+            let Ok(pattern) = Pattern::parse(&text) else { return Ok(()) };
+            let fields = fields(&[("X", &value), ("Referer", &value)]);
+            let shown = [("x".to_owned(), value.clone())];
+            let user = Some(&user[..]);
+            let (method, target) = (&method[..], &target[..]);
+            let record = Record { method, target, user, fields: Some(&fields), shown: &shown, ..record() };
+            let line = line(&record, AccessLogFormat::Custom(Arc::new(pattern)));
+            prop_assert!(line.ends_with('\n'));
+            prop_assert!(!line.trim_end_matches('\n').contains(char::is_control));
         }
     }
 }
