@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -154,3 +155,25 @@ def test_a_wsgi_application_has_its_handlers_run_as_well(serve_asgi: ServeAsgi) 
     assert site.fetch(get("/")).body == b"done"
     site.server.signal(signal.SIGUSR2)
     site.server.wait_output("handled")
+
+
+def test_a_handler_that_a_worker_set_at_import_is_its_own(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi("--loop=asyncio", code=APP)
+    assert site.fetch(get("/")).body == b"done"
+    os.kill(site.server.workers()[0], signal.SIGUSR2)
+    site.server.wait_output("imported handler of SIGUSR2")
+    assert site.fetch(get("/")).body == b"done"
+
+
+SILENT = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"done"]
+"""
+
+
+def test_sigusr2_does_not_end_a_server_without_a_supervisor(serve_asgi: ServeAsgi) -> None:
+    site = serve_asgi(ALONE, code=SILENT)
+    site.server.signal(signal.SIGUSR2)
+    assert site.fetch(get("/")).body == b"done"
+    assert site.server.stop() == 0

@@ -77,18 +77,27 @@ impl Role {
     const fn signals(self) -> &'static [i32] {
         match self {
             Self::Guest => &[SIGINT, SIGTERM, SIGQUIT],
-            Self::Alone | Self::Worker => &[SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, libc::SIGUSR2],
+            Self::Alone | Self::Worker => &[SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1],
             Self::Supervisor => &[
                 SIGINT,
                 SIGTERM,
                 SIGQUIT,
                 SIGHUP,
                 SIGUSR1,
-                libc::SIGUSR2,
+                SIGUSR2,
                 libc::SIGTTIN,
                 libc::SIGTTOU,
                 libc::SIGCHLD,
             ],
+        }
+    }
+
+    /// What must not end it, and is the application's where it has a handler.
+    const fn survived(self) -> &'static [i32] {
+        match self {
+            // It is for the supervisor, and sent to the wrong process easily.
+            Self::Alone | Self::Worker => &[SIGUSR2],
+            Self::Guest | Self::Supervisor => &[],
         }
     }
 }
@@ -100,7 +109,7 @@ impl Muffled {
     /// Not in the main thread of the main interpreter.
     pub fn install(py: Python<'_>) -> PyResult<Self> {
         let handler = deaf(py)?;
-        let former = [SIGINT, SIGHUP, SIGUSR1, libc::SIGUSR2]
+        let former = [SIGINT, SIGHUP, SIGUSR1, SIGUSR2]
             .map(|number| Ok((number, replace(py, number, handler.as_any())?)));
         Ok(Self { former: former.into_iter().collect::<PyResult<_>>()? })
     }
@@ -138,6 +147,12 @@ impl Signals {
             let former = replace(py, *number, handler.as_any())?;
             if handlers.iter().all(|(muffled, _)| muffled != number) {
                 handlers.push((*number, former));
+            }
+        }
+        let default = signal.getattr("SIG_DFL")?;
+        for number in role.survived() {
+            if signal.call_method1("getsignal", (number,))?.eq(&default)? {
+                handlers.push((*number, replace(py, *number, handler.as_any())?));
             }
         }
         let former = Arc::new(Former { handlers, wakeup_fd });
@@ -395,6 +410,7 @@ const SIGTERM: i32 = libc::SIGTERM;
 const SIGQUIT: i32 = libc::SIGQUIT;
 const SIGHUP: i32 = libc::SIGHUP;
 const SIGUSR1: i32 = libc::SIGUSR1;
+const SIGUSR2: i32 = libc::SIGUSR2;
 
 /// How long a worker may take to end after it was told to do so at once.
 const KILL_GRACE: Duration = Duration::from_secs(2);
